@@ -1,0 +1,219 @@
+"""Array types and the one dispatch that every operator and loss goes through.
+
+An array type is a *backend*: a name, the module with its functions, and the way back to the host.  NumPy is
+registered here; CuPy registers itself the first time one of its arrays is met or a device is asked for, so
+that ``import vggnumpy`` never imports it.  This is the only file that may import cupy.
+
+An *operator* is a function with one body per backend.  `operator` turns a NumPy body into one, `add_body` adds
+another backend's body beside it, and ``operator(any_array=True)`` says that one body, written with array
+methods and `array_module`, serves every array type.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from vggnumpy.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FLOAT_TYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array type and the module that works on it.
+
+    Attributes
+    ----------
+    name : str
+        The name under which operators keep their body, such as ``"numpy"`` or ``"cuda"``.
+    xp : module
+        The module with the array functions (``numpy``, ``cupy``).
+    array_type : type
+        The type of its arrays.
+    to_host : callable
+        Turns one of its arrays into a NumPy array.
+    """
+
+    name: str
+    xp: Any
+    array_type: type
+    to_host: Callable[[Any], np.ndarray]
+
+
+NUMPY = Backend("numpy", np, np.ndarray, np.asarray)
+_backends: list[Backend] = [NUMPY]
+_bodies: dict[str, dict[str, Callable[..., Any]]] = {}
+
+
+def register_backend(backend: Backend) -> None:
+    """Make arrays of `backend.array_type` known; a backend of the same name is replaced."""
+    _backends[:] = [known for known in _backends if known.name != backend.name] + [backend]
+
+
+def _backend_of_one(array: Any) -> Backend | None:
+    for backend in _backends:
+        if isinstance(array, backend.array_type):
+            return backend
+    if type(array).__module__.partition(".")[0] == "cupy":
+        return _load_cupy()
+    return None
+
+
+def _load_cupy() -> Backend:
+    cupy = importlib.import_module("cupy")
+    backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy)
+    register_backend(backend)
+    return backend
+
+
+def select_device(device: str) -> Backend:
+    """Return the backend that a device name means.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``.  Until the CUDA kernels are part of the package,
+        ``"auto"`` is the CPU.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the device cannot be used; the message says why.
+    """
+    if device in ("cpu", "auto"):
+        return NUMPY
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or (number and not number.isdigit()):
+        raise InputError(f"device {device!r} is unknown; expected cpu, cuda, cuda:N or auto")
+    try:
+        cuda = _load_cupy()
+    except ImportError:
+        raise InputError(
+            f"device {device!r} cannot be used because CuPy is not installed; use --device cpu"
+        ) from None
+    if not cuda.xp.cuda.is_available():
+        raise InputError(f"device {device!r} cannot be used because no CUDA GPU was found; use --device cpu")
+    raise InputError(f"device {device!r} cannot be used because the CUDA kernels are not part of this version")
+
+
+def _arrays(values: Iterator[Any]) -> Iterator[tuple[Any, Backend]]:
+    """Yield every array among the arguments, looking one level into plain lists and tuples."""
+    for value in values:
+        members = value if type(value) in (list, tuple) else (value,)
+        for member in members:
+            backend = _backend_of_one(member)
+            if backend is not None:
+                yield member, backend
+
+
+def backend_of(*values: Any) -> Backend:
+    """Return the backend that all arrays among `values` share.
+
+    Raises
+    ------
+    TypeError
+        If there is no array among them, or arrays of two backends.
+    """
+    found = {backend.name: backend for _, backend in _arrays(iter(values))}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise TypeError(f"arrays of different kinds were mixed: {', '.join(sorted(found))}")
+    kinds = ", ".join(type(value).__name__ for value in values) or "nothing"
+    raise TypeError(f"expected a NumPy or CuPy array, got {kinds}")
+
+
+def array_module(*values: Any) -> Any:
+    """Return the module (``numpy``, ``cupy``) whose functions work on the arrays among `values`."""
+    return backend_of(*values).xp
+
+
+def to_host(array: Any) -> np.ndarray:
+    """Return `array` as a NumPy array, copying it from its device where needed."""
+    return backend_of(array).to_host(array)
+
+
+def _check_dtypes(name: str, values: Iterator[Any]) -> None:
+    """Every array must be float32, or every array float64: work never changes precision on its way."""
+    dtypes = {str(array.dtype) for array, _ in _arrays(values)}
+    if not dtypes <= set(FLOAT_TYPES):
+        raise TypeError(f"{name} works on float32 or float64 arrays, got {', '.join(sorted(dtypes))}")
+    if len(dtypes) > 1:
+        raise TypeError(f"{name} needs arrays of one dtype, got a mixture of {' and '.join(sorted(dtypes))}")
+
+
+@overload
+def operator(body: Callable[P, R], *, any_array: bool = False) -> Callable[P, R]: ...
+@overload
+def operator(
+    body: None = None, *, any_array: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def operator(body: Any = None, *, any_array: bool = False) -> Any:
+    """Turn the function `body` into an operator dispatched on the type of its array arguments.
+
+    Parameters
+    ----------
+    body : callable
+        The NumPy body, or the body for every array type if `any_array` is true.
+    any_array : bool
+        Whether `body` uses only array methods and `array_module`, and so serves every backend.
+
+    Returns
+    -------
+    callable
+        Same signature and docstring.  A call raises ``TypeError`` for arrays of mixed kinds or dtypes, for
+        arrays that are neither float32 nor float64, and for a backend that the operator has no body for.
+    """
+    if body is None:
+        return functools.partial(operator, any_array=any_array)
+    bodies = _bodies[f"{body.__module__}.{body.__qualname__}"] = {"any" if any_array else "numpy": body}
+
+    @functools.wraps(body)
+    def dispatch(*args: Any, **kwargs: Any) -> Any:
+        backend = backend_of(*args, *kwargs.values())
+        _check_dtypes(body.__name__, iter((*args, *kwargs.values())))
+        chosen = bodies.get(backend.name) or bodies.get("any")
+        if chosen is None:
+            raise TypeError(f"{body.__name__} has no body for {backend.name} arrays, only for {', '.join(bodies)}")
+        return chosen(*args, **kwargs)
+
+    return dispatch
+
+
+def add_body(function: Callable[P, R], backend_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that makes a function the body of operator `function` for one backend."""
+    bodies = _bodies[f"{function.__module__}.{function.__qualname__}"]
+
+    def add(body: Callable[P, R]) -> Callable[P, R]:
+        bodies[backend_name] = body
+        return body
+
+    return add
+
+
+def sum64(array: Any) -> float:
+    """Return the sum of all entries, accumulated in float64 whatever the dtype of `array`."""
+    return array_module(array).sum(array, dtype="float64")  # type: ignore[no-any-return]
+
+
+def sum_of_squares(array: Any) -> float:
+    """Return Σ aᵢ², accumulated in float64 in blocks, so that no second array of that size exists.
+
+    A float32 sum of a million squares loses four digits; a line search that compares such values stops early.
+    """
+    xp = array_module(array)
+    flat = array.reshape(-1)
+    total = 0.0
+    for start in range(0, flat.size, 1 << 16):
+        block = flat[start : start + (1 << 16)].astype("float64", copy=False)
+        total = total + xp.dot(block, block)
+    return total

@@ -1,0 +1,30 @@
+"""Losses on features and regularisers on pixels, each returned with its exact gradient.
+
+Every loss is a function → ``(value, gradient)``: a float64 scalar and the derivative of that very value, in the
+shape and dtype of its first argument.  Normalisation is an argument and is named after its source.
+
+Losses that depend on the features only through sums over positions also come in three parts, so that strips of
+rows, tiles of an image and separate workers can each add their share:
+
+* ``…_statistics(F, …)`` — additive over positions;
+* ``…_value(statistics, …)`` — the value, and its derivative with respect to the statistics;
+* ``…_cotangent(F, …)`` — the derivative with respect to the features, position by position.
+"""
+
+from vggnumpy.losses.content import content, content_cotangent, content_statistics, content_value
+from vggnumpy.losses.gram import GramStatistics, gram, gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.regularizers import size, variation
+
+__all__ = [
+    "GramStatistics",
+    "content",
+    "content_cotangent",
+    "content_statistics",
+    "content_value",
+    "gram",
+    "gram_cotangent",
+    "gram_statistics",
+    "gram_value",
+    "size",
+    "variation",
+]

@@ -1,0 +1,18 @@
+"""Networks: layer tables and the interpreter that runs them forward and backward."""
+
+from vggnumpy.nets.initialize import random_network
+from vggnumpy.nets.network import Inspection, Network, Record, Tape
+from vggnumpy.nets.tables import ARCHITECTURES, Layer, architecture, chain, fit_table
+
+__all__ = [
+    "ARCHITECTURES",
+    "Inspection",
+    "Layer",
+    "Network",
+    "Record",
+    "Tape",
+    "architecture",
+    "chain",
+    "fit_table",
+    "random_network",
+]

@@ -1,0 +1,53 @@
+"""Random weights for any layer table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vggnumpy.nets.network import Network
+from vggnumpy.nets.tables import INPUT, Layer, architecture
+
+# Mean colour of ImageNet in RGB (Simonyan and Zisserman 2014); random networks are centred on it as well.
+IMAGENET_MEAN = (123.68, 116.779, 103.939)
+
+
+def random_network(
+    table: str | tuple[Layer, ...] = "vgg19",
+    rng: int | np.random.Generator | None = 0,
+    pooling: str = "max",
+    dtype: str = "float32",
+) -> Network:
+    """Return a network with random filters (He et al. 2015) and zero biases.
+
+    Each filter entry is drawn from N(0, 2 / (kh·kw·C)): a rectifier halves the mean square of its input, and 2 / fan-in
+    makes up for that, so features keep their scale from layer to layer.
+
+    Parameters
+    ----------
+    table : str or tuple of Layer
+        An architecture's name, or any layer table.
+    rng : int, Generator or None
+        Seed; drawn on the host in float64, so that the same seed gives the same network everywhere.
+    pooling : {"max", "average"}
+        What the pools compute.
+    dtype : {"float32", "float64"}
+
+    Raises
+    ------
+    InputError
+        If the architecture or the pooling is unknown.
+    """
+    layers = architecture(table) if isinstance(table, str) else table
+    generator = np.random.default_rng(rng)
+    depth, weights = {INPUT: 3}, {}
+    for layer in layers:
+        incoming = sum(depth[name] for name in layer.inputs)
+        if layer.kind == "conv":
+            shape = (*layer.size, incoming, layer.channels)
+            filters = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:3]))
+            weights[layer.name] = filters.astype(dtype), np.zeros(layer.channels, dtype)
+        depth[layer.name] = layer.channels if layer.kind == "conv" else incoming
+    name = f"random {table}" if isinstance(table, str) else "random network"
+    provenance = {"source": f"He initialisation, seed {rng}" if isinstance(rng, int) else "He initialisation"}
+    network = Network(name, layers, weights, mean=IMAGENET_MEAN, provenance=provenance)
+    return network.with_pooling(pooling)

@@ -1,0 +1,248 @@
+r"""The objective of style transfer: a weighted sum of losses at layers and regularisers on pixels.
+
+    L(x) = Σ_l α_l · content(F_l(x), P_l)  +  Σ_l β_l Σ_s γ_s · gram(F_l(x), A_ls)  +  λ · size(x)  +  μ · variation(x)
+
+Its gradient is the sum of the terms' gradients: the derivatives with respect to the features enter the backward pass
+of the network at their layers, and those of the regularisers are added to the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vggnumpy import losses
+from vggnumpy.backend import sum_of_squares
+from vggnumpy.errors import InputError
+from vggnumpy.losses.gram import NORMALIZATIONS
+from vggnumpy.nets.network import LayerKey, Network
+from vggnumpy.styles import Style, as_pixels, check_style, style_of
+
+
+@dataclass
+class Term:
+    """One term of the objective at the image it was last evaluated at.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``"content relu4_2"``, ``"style relu1_1"``, ``"variation"``.
+    weight : float
+        Its factor in the objective.
+    loss : float
+        The loss without that factor.
+    """
+
+    name: str
+    weight: float
+    loss: float
+    _objective: Objective = field(repr=False)
+    _image: Any = field(repr=False)
+    _gradient: Any = field(default=None, repr=False)
+
+    @property
+    def value(self) -> float:
+        """What the term contributes to the objective: weight · loss.  The values add up to the objective's."""
+        return self.weight * self.loss
+
+    def gradient(self) -> Any:
+        """Return the gradient image of this term alone: the derivative of `value` with respect to the pixels.
+
+        Computed by a forward and a backward pass of its own on the first call.  The gradients of all terms add up to
+        the objective's.
+        """
+        if self._gradient is None:
+            self._gradient = self._objective._gradient_of(self.name, self._image)
+        return self._gradient
+
+    @property
+    def gradient_norm(self) -> float:
+        """Euclidean norm of `gradient`."""
+        return float(sum_of_squares(self.gradient()) ** 0.5)
+
+
+class Objective:
+    """A function of an image that returns its value and its gradient.
+
+    Parameters
+    ----------
+    net : Network
+    content_image : ndarray, H×W×3, RGB 0–255, uint8 or of the network's dtype, optional
+        Needed if `content` names a layer.
+    style_images : ndarray or style, or a sequence of them, optional
+        Needed if `style` names a layer.  A style is a dictionary layer → (Gram matrix summed over its positions, number
+        of positions), as `vggnumpy.styles.style_of` returns and as one may make up: the matrix need not be symmetric.
+        Their sizes are free.
+    content, style : dict, optional
+        Layer (name or MatConvNet's number) → weight α or β.
+    normalization : {"gatys", "raw", "mean_square", "relative"}
+        Of both kinds of losses, see `vggnumpy.losses.content` and `vggnumpy.losses.gram`.  The regularisers are sums
+        under ``gatys`` and ``raw``, means over all entries under ``mean_square``, and under ``relative`` means with
+        pixels counted from 0 to 1, so that under the last two weights mean the same at every image size.
+    size, variation : float
+        Weights λ and μ.
+    size_power : float
+        p of the size regulariser Σ |x − c|^p, with c the network's mean colour.
+    variation_beta : float or "l1"
+        β of the variation regulariser.
+    style_weights : sequence of float, optional
+        γ, one for each style.  By default 1 each: mixed gradient descent, the sum of the styles' losses.
+
+    Attributes
+    ----------
+    terms : dict
+        Name → `Term`, of the last evaluation; empty before the first.
+
+    Raises
+    ------
+    InputError
+        If layers, weights, images or the normalisation do not fit together.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        content_image: Any = None,
+        style_images: Any = None,
+        content: Mapping[LayerKey, float] | None = None,
+        style: Mapping[LayerKey, float] | None = None,
+        normalization: str = "gatys",
+        size: float = 0.0,
+        variation: float = 0.0,
+        *,
+        size_power: float = 2,
+        variation_beta: float | str = 2,
+        style_weights: Sequence[float] | None = None,
+    ):
+        if normalization not in NORMALIZATIONS:
+            raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+        self.net = net
+        self.content = {net.layer_name(key): float(weight) for key, weight in (content or {}).items()}
+        self.style = {net.layer_name(key): float(weight) for key, weight in (style or {}).items()}
+        self.normalization = normalization
+        self.size, self.size_power = float(size), size_power
+        self.variation, self.variation_beta = float(variation), variation_beta
+        self.terms: dict[str, Term] = {}
+        if not (self.content or self.style or self.size or self.variation):
+            raise InputError("an objective needs one term at least: content, style, size or variation")
+        self._targets = self._content_targets(content_image)
+        self._styles = self._style_targets(style_images)
+        self._style_weights = [1.0] * len(self._styles) if style_weights is None else [float(w) for w in style_weights]
+        if len(self._style_weights) != len(self._styles):
+            raise InputError(f"{len(self._styles)} styles need as many weights, got {len(self._style_weights)}")
+
+    def _content_targets(self, image: Any) -> dict[LayerKey, Any]:
+        if not self.content:
+            return {}
+        if image is None:
+            raise InputError("content layers were given without a content image")
+        return self.net.forward(as_pixels(image, self.net, "content image"), self.content)[0]
+
+    def _style_targets(self, images: Any) -> list[Style]:
+        if not self.style:
+            return []
+        if images is None or (isinstance(images, (list, tuple)) and not images):
+            raise InputError("style layers were given without a style image")
+        styles: list[Style] = []
+        for given in images if isinstance(images, (list, tuple)) else [images]:
+            if isinstance(given, Mapping):
+                named: Style = {self.net.layer_name(key): gram for key, gram in given.items()}
+                check_style(named, self.style)
+            else:
+                named = style_of(self.net, given, self.style)
+            styles.append(named)
+        return styles
+
+    def __call__(self, image: Any) -> tuple[float, Any]:
+        """Return the objective's value and its gradient at an image.
+
+        Parameters
+        ----------
+        image : ndarray, H×W×3 or N×H×W×3, RGB 0–255, of the network's dtype
+
+        Returns
+        -------
+        value : float
+            In float64.
+        dimage : ndarray
+            In the shape and dtype of `image`.
+
+        Raises
+        ------
+        ValueError
+            If the image's size is not the content image's, or it is too small for a layer.
+        TypeError
+            If its dtype is not the network's.
+        """
+        terms, dimage = self._evaluate(image, self._names())
+        kept = image.copy()
+        self.terms = {name: Term(name, weight, loss, self, kept) for name, (weight, loss) in terms.items()}
+        return sum(term.value for term in self.terms.values()), dimage
+
+    def _names(self) -> list[str]:
+        names = [f"content {layer}" for layer in self.content] + [f"style {layer}" for layer in self.style]
+        return names + ["size"] * bool(self.size) + ["variation"] * bool(self.variation)
+
+    def _gradient_of(self, name: str, image: Any) -> Any:
+        return self._evaluate(image, [name])[1]
+
+    def _evaluate(self, image: Any, names: Sequence[str]) -> tuple[dict[str, tuple[float, float]], Any]:
+        """Return name → (weight, loss) of the named terms, and the gradient of their weighted sum."""
+        terms: dict[str, tuple[float, float]] = {}
+        content = [layer for layer in self.content if f"content {layer}" in names]
+        style = [layer for layer in self.style if f"style {layer}" in names]
+        dimage = None
+        if content or style:
+            features, tape = self.net.forward(image, {*content, *style})
+            dfeatures: dict[LayerKey, Any] = {}
+            for layer in content:
+                loss, dF = losses.content(features[layer], self._targets[layer], self.normalization)
+                terms[f"content {layer}"] = self.content[layer], loss
+                dfeatures[layer] = dF * self.content[layer]
+            for layer in style:
+                loss, dF = self._style_loss(features.pop(layer), layer)
+                terms[f"style {layer}"] = self.style[layer], loss
+                dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
+            dimage = self.net.backward(tape, dfeatures)
+        if "size" in names:
+            loss, dx = losses.size(image, self.size_power, self.net.mean_color)
+            dimage = self._add_pixel_term(terms, "size", self.size, loss, dx, self.size_power, dimage)
+        if "variation" in names:
+            loss, dx = losses.variation(image, self.variation_beta)
+            power = 1 if isinstance(self.variation_beta, str) else self.variation_beta
+            dimage = self._add_pixel_term(terms, "variation", self.variation, loss, dx, power, dimage)
+        return terms, dimage
+
+    def _style_loss(self, F: Any, layer: str) -> tuple[float, Any]:
+        """Return Σ_s γ_s gram(F, A_s) and β times its derivative.
+
+        The features enter through G only, so the derivatives with respect to G add up and one product carries them to
+        the features, however many styles there are.
+        """
+        G, M = losses.gram_statistics(F)
+        total, S = 0.0, 0.0
+        for style, weight in zip(self._styles, self._style_weights, strict=True):
+            A, positions = style[layer]
+            value, dG = losses.gram_value(G, A, M, positions, self.normalization)
+            total, S = total + weight * value, S + dG * weight
+        return total, losses.gram_cotangent(F, S * self.style[layer])
+
+    def _add_pixel_term(
+        self,
+        terms: dict[str, tuple[float, float]],
+        name: str,
+        weight: float,
+        loss: float,
+        dx: Any,
+        power: float,
+        dimage: Any,
+    ) -> Any:
+        factor = 1.0
+        if self.normalization == "mean_square":
+            factor = 1 / dx.size
+        elif self.normalization == "relative":
+            factor = 1 / (dx.size * 255.0**power)
+        terms[name] = weight, loss * factor
+        dx = dx * (weight * factor)
+        return dx if dimage is None else dimage + dx

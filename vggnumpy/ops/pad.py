@@ -1,0 +1,111 @@
+"""Padding of images and features: zero, reflect and replicate, with their exact adjoints."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vggnumpy.backend import operator
+from vggnumpy.ops.geometry import Number, Sides, batched, check_cotangent, four_sides
+
+PAD_MODES = {"zero": "constant", "reflect": "reflect", "replicate": "edge"}
+
+
+class PadCache(NamedTuple):
+    """What `pad` keeps for `pad_backward`: no array at all."""
+
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    sides: Sides
+    mode: str
+
+
+@operator
+def pad(x: Any, sides: Number, mode: str = "zero") -> tuple[Any, PadCache]:
+    r"""Add a border around every image.
+
+    Along each axis padding is a selection: with the source index m,
+
+        y[i] = x[m(i)],   i = −before, …, size − 1 + after
+
+    where, for ``reflect``, m mirrors at the outermost pixels without repeating them (…2 1 | 0 1 2 … on the left
+    side), for ``replicate`` m(i) is the nearest pixel inside, and for ``zero`` y[i] = 0 where i lies outside.
+    An axis of one pixel has nothing to mirror; there ``reflect`` repeats that pixel.
+
+    Parameters
+    ----------
+    x : ndarray, N×H×W×C or H×W×C, float32 or float64
+        Images or features.
+    sides : int or (top, bottom, left, right)
+        Pixels to add.
+    mode : {"zero", "reflect", "replicate"}
+        What the border holds.
+
+    Returns
+    -------
+    y : ndarray, N×(top+H+bottom)×(left+W+right)×C
+        The padded images, in the dtype of `x`; `x` itself if nothing is added.
+    cache : PadCache
+        For `pad_backward`.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown, a side negative or the shape of `x` not that of images.
+    """
+    if mode not in PAD_MODES:
+        raise ValueError(f"pad mode must be one of {', '.join(PAD_MODES)}, got {mode!r}")
+    four = four_sides(sides)
+    batch = batched(x, "x")
+    if any(four):
+        widths = ((0, 0), (four.top, four.bottom), (four.left, four.right), (0, 0))
+        batch = np.pad(batch, widths, mode=PAD_MODES[mode])  # type: ignore[call-overload]
+    y = batch if x.ndim == 4 else batch[0]
+    return y, PadCache(x.shape, y.shape, four, mode)
+
+
+@operator
+def pad_backward(dy: Any, cache: PadCache) -> Any:
+    """Carry the derivative back through `pad`: its adjoint.
+
+    From y[i] = x[m(i)] follows dx[j] = Σ dy[i] over all i with m(i) = j: the middle of dy, to which each row (and
+    then each column) of the border is added at the row it was copied from.  For ``zero`` only the middle remains.
+
+    Parameters
+    ----------
+    dy : ndarray
+        Derivative with respect to the padded images, of their shape.
+    cache : PadCache
+        From `pad`.
+
+    Returns
+    -------
+    dx : ndarray
+        Derivative with respect to `x`, of its shape.
+
+    Raises
+    ------
+    ValueError
+        If `dy` has another shape than the padded images.
+    """
+    check_cotangent(dy, cache.y_shape, "pad_backward")
+    sides, mode = cache.sides, cache.mode
+    if not any(sides):
+        return dy
+    rows, columns = cache.x_shape[-3], cache.x_shape[-2]
+    batch = batched(dy, "dy")
+    batch = _fold(batch, 1, rows, sides.top, sides.bottom, mode)
+    batch = _fold(batch, 2, columns, sides.left, sides.right, mode)
+    return batch if dy.ndim == 4 else batch[0]
+
+
+def _fold(dy: Any, axis: int, size: int, before: int, after: int, mode: str) -> Any:
+    """Add the border along one axis (1 or 2) to the rows it was copied from; a new array, `dy` is kept."""
+    lines = dy.swapaxes(0, axis)
+    dx = lines[before : before + size].copy()
+    if mode != "zero":
+        source = np.pad(np.arange(size), (before, after), mode=PAD_MODES[mode])  # type: ignore[call-overload]
+        for i in (*range(before), *range(before + size, before + size + after)):
+            dx[source[i]] += lines[i]
+    return dx.swapaxes(0, axis)
