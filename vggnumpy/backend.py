@@ -97,9 +97,7 @@ def select_device(device: str) -> Backend:
     try:
         cuda = _load_cupy()
     except ImportError:
-        raise InputError(
-            f"device {device!r} cannot be used because CuPy is not installed; use --device cpu"
-        ) from None
+        raise InputError(f"device {device!r} cannot be used because CuPy is not installed; use --device cpu") from None
     if not cuda.xp.cuda.is_available():
         raise InputError(f"device {device!r} cannot be used because no CUDA GPU was found; use --device cpu")
     raise InputError(f"device {device!r} cannot be used because the CUDA kernels are not part of this version")
@@ -154,9 +152,7 @@ def _check_dtypes(name: str, values: Iterator[Any]) -> None:
 @overload
 def operator(body: Callable[P, R], *, any_array: bool = False) -> Callable[P, R]: ...
 @overload
-def operator(
-    body: None = None, *, any_array: bool = False
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def operator(body: None = None, *, any_array: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def operator(body: Any = None, *, any_array: bool = False) -> Any:
     """Turn the function `body` into an operator dispatched on the type of its array arguments.
 

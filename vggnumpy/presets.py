@@ -1,0 +1,191 @@
+"""Presets: the settings of a transfer that belong together, after the papers and programs they come from.
+
+A weight means what the preset's normalisation makes it mean (see `vggnumpy.losses`).  Under ``relative``, which our
+own preset uses, a loss is 1 when everything of its target is missing, so the weights carry over from one size and one
+network to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from vggnumpy.errors import InputError
+from vggnumpy.nets.network import LayerKey, Network
+
+STYLE_LAYERS: tuple[LayerKey, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+# Where our own preset looks for the content: the deepest of these that the network has.
+CONTENT_LAYERS: tuple[LayerKey, ...] = ("relu4_2", "relu2_2")
+
+
+def each(layers: tuple[LayerKey, ...], weight: float) -> dict[LayerKey, float]:
+    """Return every layer with the same weight."""
+    return dict.fromkeys(layers, weight)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that determines a transfer besides its images, its network's weights and its size.
+
+    Attributes
+    ----------
+    source : str
+        Where the settings come from, and how they differ from there.
+    content_layers, style_layers : dict or None
+        Layer → weight.  None means our own choice among the layers that the network has.
+    normalization : str
+        Of the losses, see `vggnumpy.losses`.
+    variation, variation_beta : float, float or "l1"
+        Weight and exponent of the variation regulariser.
+    size_penalty, size_power : float
+        Weight and exponent of the size regulariser.
+    start : str
+        ``"content"``, ``"noise"``, ``"style"`` or the path of an image.
+    optimizer : str
+        A method of `vggnumpy.optimize.minimize`.
+    optimizer_options : dict
+        Its options; a pair (first, last) as rate falls linearly over the iterations of a scale.
+    pooling, pad_mode : str or None
+        What the network's pools compute and its padding holds; None keeps the weights file's.
+    iterations : int
+        Accepted iterations in all, shared evenly among the scales.
+    scales : int or None
+        Number of sizes gone through, each twice the one before; None begins at a long side of at least 128.
+    style_scale : float
+        Long side of the style images in units of the result's long side.
+    first_step : float
+        Mean change of a pixel in the first step of L-BFGS, in grey levels.
+    """
+
+    source: str
+    content_layers: dict[LayerKey, float] | None = None
+    style_layers: dict[LayerKey, float] | None = None
+    normalization: str = "relative"
+    variation: float = 0.0
+    variation_beta: float | str = 2
+    size_penalty: float = 0.0
+    size_power: float = 2
+    start: str = "content"
+    optimizer: str = "lbfgs"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    pooling: str | None = "average"
+    pad_mode: str | None = None
+    iterations: int = 300
+    scales: int | None = None
+    style_scale: float = 1.0
+    first_step: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a JSON-ready dictionary."""
+        return asdict(self)
+
+
+PRESETS: dict[str, Settings] = {
+    "default": Settings(
+        "ours: the style layers of Gatys et al. 2016 and the deepest content layer that the network has",
+        variation=0.2,
+    ),
+    "report": Settings(
+        "the MatConvNet report on face portraits, which prints no weights, layers, rate or memory: those are ours; "
+        "content at its layer 13, L-BFGS with a fixed rate, from noise, with size and variation",
+        content_layers={"conv3_2": 0.05},
+        style_layers=each(STYLE_LAYERS, 0.2),
+        variation=0.5,
+        size_penalty=0.002,
+        start="noise",
+        optimizer="lbfgs-fixed",
+        optimizer_options={"rate": 1.0},
+        pooling=None,
+        scales=1,
+    ),
+    "cs229": Settings(
+        "the CS229 report on spatial control, with Gram matrices divided by their size as its weights require",
+        content_layers={"conv4_2": 1e-4},
+        style_layers=each(("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), 1.0),
+        normalization="mean_square",
+        variation=1e-5,
+        variation_beta="l1",
+        start="noise",
+        optimizer="adam",
+        optimizer_options={"rate": (10.0, 1.0)},
+        iterations=400,
+        scales=1,
+    ),
+    "gatys": Settings(
+        "Gatys, Ecker and Bethge 2016: alpha/beta = 1e-3, style layers of weight 1/5, average pooling, from noise",
+        content_layers={"relu4_2": 1e-3},
+        style_layers=each(STYLE_LAYERS, 0.2),
+        normalization="gatys",
+        start="noise",
+        iterations=500,
+        scales=1,
+    ),
+    "neural-style": Settings(
+        "neural-style by Johnson: content 5, style 100, variation 1e-3; its variation has a gradient but no value, "
+        "here both, and our line search stands for its fixed step",
+        content_layers={"relu4_2": 5.0},
+        style_layers=each(STYLE_LAYERS, 100.0),
+        normalization="mean_square",
+        variation=1e-3,
+        start="noise",
+        pooling="max",
+        iterations=1000,
+        scales=1,
+    ),
+    "columbia": Settings(
+        "the Columbia report: four style layers, style over content 1000, after its printed Gatys form",
+        content_layers={"relu4_2": 1e-3},
+        style_layers=each(STYLE_LAYERS[:4], 0.25),
+        normalization="gatys",
+        start="noise",
+        pooling="max",
+        iterations=500,
+        scales=1,
+    ),
+    "nikulin-novak": Settings(
+        "Nikulin and Novak 2016, built on neuralart by Tai: 500 iterations on normalised VGG-19 from the content",
+        content_layers={"relu4_2": 1.0},
+        style_layers=each(STYLE_LAYERS, 4e8),
+        normalization="mean_square",
+        iterations=500,
+        scales=1,
+    ),
+}
+
+
+def preset(name: str) -> Settings:
+    """Return the settings of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message lists those there are.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is unknown; expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def choose_layers(settings: Settings, net: Network) -> Settings:
+    """Fill in layers that the settings leave open, from those that the network has.
+
+    Style weights are 1/n for n layers, so that they add up to 1; the content weight is set against that sum.
+
+    Raises
+    ------
+    InputError
+        If the network has none of the usual layers.
+    """
+    style, content = settings.style_layers, settings.content_layers
+    if style is None:
+        layers = tuple(layer for layer in STYLE_LAYERS if layer in net.layers)
+        style = each(layers, 1 / max(len(layers), 1))
+    if content is None:
+        content = each(tuple(layer for layer in CONTENT_LAYERS if layer in net.layers)[:1], CONTENT_WEIGHT)
+    if not style and not content:
+        raise InputError(f"network {net.name} has none of the usual layers; name some of {', '.join(net.layers)}")
+    return replace(settings, style_layers=style, content_layers=content)
+
+
+# Found by eye on portraits, a town and a cat: at a tenth of it faces dissolve, at ten times it they stay photographs.
+CONTENT_WEIGHT = 0.02

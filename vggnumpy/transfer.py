@@ -1,0 +1,341 @@
+"""Style transfer from coarse to fine: the driver that turns two pictures into one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vggnumpy.errors import InputError
+from vggnumpy.formats.load import load_network
+from vggnumpy.images import MIN_SIDE, fit_size, read_image, resize, to_uint8
+from vggnumpy.nets import Network
+from vggnumpy.objective import Objective
+from vggnumpy.optimize import linear, minimize
+from vggnumpy.presets import Settings, choose_layers, preset
+
+Image = str | Path | np.ndarray
+DEFAULT_SIZE = 512
+_COARSEST = 128  # long side of the first scale at least, unless the number of scales is given
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a transfer stands after an accepted iteration.
+
+    Attributes
+    ----------
+    scale, scales : int
+        Number of the current scale, from 1, and of all.
+    size : (int, int)
+        Height and width of the current scale.
+    iteration, iterations : int
+        Accepted iterations over all scales, from 1, and how many there will be at most.
+    evaluations : int
+        Evaluations of the objective at this scale.
+    loss : float
+        The objective at the current scale; scales are not comparable.
+    seconds : float
+        Since the start of the transfer.
+    pixels : ndarray, H×W×3
+        The current image, unclamped.  Not to be written to.
+    """
+
+    scale: int
+    scales: int
+    size: tuple[int, int]
+    iteration: int
+    iterations: int
+    evaluations: int
+    loss: float
+    seconds: float
+    pixels: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What `transfer` returns.
+
+    Attributes
+    ----------
+    image : ndarray, H×W×3, uint8
+        The picture.
+    pixels : ndarray, H×W×3, float32
+        The same before clamping and rounding.
+    history : list of dict
+        For each iteration: scale, size, iteration, evaluations, loss, seconds.
+    terms : dict
+        Name of each term of the objective → its value at the end.
+    settings : dict
+        Every setting, with layers and sizes as used.
+    network : dict
+        Name and provenance of the network.
+    message : str
+        How the last scale ended.
+    interrupted : bool
+        Whether Ctrl-C ended it early; the image is then the best so far, at the scale it had reached.
+    """
+
+    image: np.ndarray
+    pixels: np.ndarray
+    history: list[dict[str, Any]]
+    terms: dict[str, float]
+    settings: dict[str, Any]
+    network: dict[str, Any]
+    message: str
+    interrupted: bool
+
+
+def transfer(
+    content: Image,
+    style: Image | list[Image] | tuple[Image, ...],
+    *,
+    net: Network | str = "vgg19",
+    settings: Settings | str = "default",
+    size: int | None = None,
+    seed: int = 0,
+    style_weights: Sequence[float] | None = None,
+    callback: Callable[[Progress], None] | None = None,
+    **overrides: Any,
+) -> TransferResult:
+    """Paint one picture in the style of others.
+
+    The image is optimised at a small size first and enlarged step by step.  At each scale the content and the style
+    pictures are resampled anew, the targets computed anew and the optimiser started without memory of the scale before.
+    Pixels are floating-point numbers throughout and clamped to 0–255 only in the result.
+
+    Parameters
+    ----------
+    content : path or ndarray, H×W×3, RGB 0–255
+        The picture to repaint.
+    style : path or ndarray, or a list of them
+        The pictures to take the style from: mixed gradient descent, the weighted sum of their losses.
+    net : Network or str
+        A network, or the name or path of its weights file, see `vggnumpy.load_network`.
+    settings : Settings or str
+        Or the name of a preset.
+    size : int, optional
+        Long side of the result in pixels; by default 512, or the content's own if that is smaller.
+    seed : int
+        Of the noise that ``start="noise"`` begins with.
+    style_weights : sequence of float, optional
+        One for each style picture; they are scaled to add up to 1.  By default all equal.
+    callback : callable, optional
+        Called with a `Progress` after each accepted iteration.
+    **overrides
+        Any field of `Settings`, in place of the preset's.
+
+    Returns
+    -------
+    TransferResult
+
+    Raises
+    ------
+    InputError
+        If a picture, layer, preset or setting cannot be used.
+
+    Notes
+    -----
+    Ctrl-C during the optimisation does not raise: the best image so far is returned with ``interrupted`` set.
+    """
+    chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
+    network = load_network(net) if isinstance(net, str) else net
+    if chosen.pooling is not None:
+        network = network.with_pooling(chosen.pooling)
+    if chosen.pad_mode is not None:
+        network = replace(network, pad_mode=chosen.pad_mode)
+    chosen = choose_layers(chosen, network)
+    content_pixels = _pixels(content)
+    style_pixels = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
+    weights = _shares(style_weights, len(style_pixels))
+    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
+    counts = _split(chosen.iterations, len(sizes))
+    pixels = _start(chosen, content_pixels, style_pixels, sizes[0], seed)
+
+    log = _Log(len(sizes), sum(counts), callback)
+    interrupted = False
+    for shape, count in zip(sizes, counts, strict=True):
+        pixels = resize(pixels, shape).astype(network.dtype)
+        objective = _objective(network, chosen, content_pixels, style_pixels, weights, shape)
+        log.begin_scale(pixels)
+        try:
+            options = _options(chosen, count)
+            result = minimize(objective, pixels, method=chosen.optimizer, maxiter=count, callback=log, **options)
+            pixels, message = result.x, str(result.message)
+        except KeyboardInterrupt:
+            pixels, message, interrupted = log.best, "interrupted", True
+            break
+    objective(pixels)
+    return TransferResult(
+        image=to_uint8(pixels),
+        pixels=pixels,
+        history=log.history,
+        terms={name: float(term.value) for name, term in objective.terms.items()},
+        settings={**chosen.to_dict(), "sizes": sizes, "seed": seed, "style_weights": weights},
+        network={"name": network.name, **network.provenance},
+        message=message,
+        interrupted=interrupted,
+    )
+
+
+class _Log:
+    """The optimiser's callback: writes the history, keeps the best image of a scale, tells the caller."""
+
+    def __init__(self, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
+        self.history: list[dict[str, Any]] = []
+        self._scale, self._scales, self._iterations = 0, scales, iterations
+        self._callback = callback
+        self._began = time.perf_counter()
+
+    def begin_scale(self, pixels: np.ndarray) -> None:
+        self._scale += 1
+        self.best, self._best_loss = pixels, np.inf
+
+    def __call__(self, intermediate_result: Any) -> None:
+        pixels, loss = intermediate_result.x, float(intermediate_result.fun)
+        if loss < self._best_loss:
+            self.best, self._best_loss = pixels, loss
+        progress = Progress(
+            scale=self._scale,
+            scales=self._scales,
+            size=(pixels.shape[0], pixels.shape[1]),
+            iteration=len(self.history) + 1,
+            iterations=self._iterations,
+            evaluations=int(intermediate_result.nfev),
+            loss=loss,
+            seconds=time.perf_counter() - self._began,
+            pixels=pixels,
+        )
+        self.history.append({key: value for key, value in vars(progress).items() if key != "pixels"})
+        if self._callback is not None:
+            self._callback(progress)
+
+
+def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -> list[tuple[int, int]]:
+    """Return the height and width of every scale, coarse to fine, each with twice the long side of the one before.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the content picture.
+    size : int or None
+        Long side of the last scale; None means 512, or the content's own long side if that is smaller.
+    scales : int or None
+        How many; None means as many as keep the first one's long side at 128 or more.
+
+    Raises
+    ------
+    InputError
+        If a scale's short side would fall below 16 pixels, or a number is not positive.
+    """
+    long_side = min(DEFAULT_SIZE, max(height, width)) if size is None else size
+    if long_side < MIN_SIDE:
+        raise InputError(f"the size must be a long side of at least {MIN_SIDE} pixels, got {long_side}")
+    if scales is not None and scales < 1:
+        raise InputError(f"the number of scales must be at least 1, got {scales}")
+    last = fit_size(height, width, long_side)
+    sizes = [last]
+    while scales is None or len(sizes) < scales:
+        smaller = long_side >> len(sizes)
+        too_small = min(last) >> len(sizes) < MIN_SIDE
+        if scales is None and (smaller < _COARSEST or too_small):
+            break
+        if too_small:
+            raise InputError(
+                f"{scales} scales of a {last[0]}×{last[1]} picture begin below {MIN_SIDE} pixels; use fewer scales"
+            )
+        sizes.append(fit_size(height, width, smaller))
+    return sizes[::-1]
+
+
+def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
+    known = [name for name in vars(settings) if name != "source"]
+    for name in overrides:
+        if name not in known:
+            raise InputError(f"setting {name!r} is unknown; expected one of {', '.join(known)}")
+    chosen = replace(settings, **overrides)
+    if chosen.iterations < 1:
+        raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
+    if not chosen.style_scale > 0:
+        raise InputError(f"the style scale must be positive, got {chosen.style_scale}")
+    return chosen
+
+
+def _pixels(image: Image) -> np.ndarray:
+    """Return a picture as float32 pixels, reading it if a path is given."""
+    if not isinstance(image, np.ndarray):
+        return read_image(image)
+    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
+        raise InputError(f"an image must be H×W×3 with {MIN_SIDE} pixels a side or more, got shape {image.shape}")
+    return image.astype(np.float32, copy=False)
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return the styles' weights scaled to add up to 1, so that more pictures do not mean a stronger style."""
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count or min(weights) < 0 or not sum(weights) > 0:
+        raise InputError(f"{count} style pictures need as many weights, none negative, got {list(weights)}")
+    return [float(weight) / sum(weights) for weight in weights]
+
+
+def _split(iterations: int, scales: int) -> list[int]:
+    """Share iterations evenly among the scales; what is left over goes to the first, where it is cheapest."""
+    share, rest = divmod(iterations, scales)
+    return [max(share + (i < rest), 1) for i in range(scales)]
+
+
+def _start(
+    settings: Settings, content: np.ndarray, styles: list[np.ndarray], shape: tuple[int, int], seed: int
+) -> np.ndarray:
+    """Return the image to begin with; it is resampled to the first scale."""
+    if settings.start == "content":
+        return content
+    if settings.start == "style":
+        return styles[0]
+    if settings.start == "noise":
+        # Around the content's mean colour, wide enough to reach black and white: all of the style's range is near.
+        noise = np.random.default_rng(seed).standard_normal((*shape, 3)) * 50
+        start: np.ndarray = (content.mean(axis=(0, 1)) + noise).astype(np.float32)
+        return start
+    return read_image(settings.start)
+
+
+def _objective(
+    net: Network,
+    settings: Settings,
+    content: np.ndarray,
+    styles: list[np.ndarray],
+    weights: list[float],
+    shape: tuple[int, int],
+) -> Objective:
+    """Build the objective of one scale: the style pictures' long side is `style_scale` times the result's."""
+    long_side = max(MIN_SIDE, round(settings.style_scale * max(shape)))
+    return Objective(
+        net,
+        resize(content, shape).astype(net.dtype),
+        [resize(one, fit_size(one.shape[0], one.shape[1], long_side)).astype(net.dtype) for one in styles],
+        settings.content_layers,
+        settings.style_layers,
+        settings.normalization,
+        settings.size_penalty,
+        settings.variation,
+        size_power=settings.size_power,
+        variation_beta=settings.variation_beta,
+        style_weights=weights,
+    )
+
+
+def _options(settings: Settings, iterations: int) -> dict[str, Any]:
+    """Return the optimiser's options for one scale."""
+    options = dict(settings.optimizer_options)
+    if settings.optimizer.startswith("lbfgs"):
+        options["first_step"] = settings.first_step
+    if isinstance(options.get("rate"), Sequence):
+        first, last = options["rate"]
+        options["rate"] = linear(first, last, iterations)
+    return options
