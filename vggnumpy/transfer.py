@@ -90,6 +90,85 @@ class TransferResult:
     interrupted: bool
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A transfer that has been checked and can be painted.
+
+    Attributes
+    ----------
+    net : Network
+        With the settings' pooling and padding.
+    settings : Settings
+        With every layer named.
+    content : ndarray, H×W×3, float32
+    styles : list of ndarray, H×W×3, float32
+    style_weights : list of float
+        Adding up to 1.
+    start : ndarray
+        What to begin with; it is resampled to the first scale.
+    sizes : list of (int, int)
+        Height and width of each scale.
+    iterations : list of int
+        For each scale.
+    seed : int
+    """
+
+    net: Network
+    settings: Settings
+    content: np.ndarray = field(repr=False)
+    styles: list[np.ndarray] = field(repr=False)
+    style_weights: list[float]
+    start: np.ndarray = field(repr=False)
+    sizes: list[tuple[int, int]]
+    iterations: list[int]
+    seed: int
+
+
+def plan_transfer(
+    content: Image,
+    style: Image | list[Image] | tuple[Image, ...],
+    *,
+    net: Network | str = "vgg19",
+    settings: Settings | str = "default",
+    size: int | None = None,
+    seed: int = 0,
+    style_weights: Sequence[float] | None = None,
+    **overrides: Any,
+) -> Plan:
+    """Read and check everything that a transfer needs; the parameters are those of `transfer`.
+
+    Raises
+    ------
+    InputError
+        If a picture, network, layer, preset or setting cannot be used.
+    """
+    chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
+    if seed < 0:
+        raise InputError(f"the seed must not be negative, got {seed}")
+    network = load_network(net) if isinstance(net, str) else net
+    if chosen.pooling is not None:
+        network = network.with_pooling(chosen.pooling)
+    if chosen.pad_mode is not None:
+        network = replace(network, pad_mode=chosen.pad_mode)
+    chosen = choose_layers(chosen, network)
+    for layer in (*(chosen.content_layers or {}), *(chosen.style_layers or {})):
+        network.layer_name(layer)
+    content_pixels = _pixels(content)
+    styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
+    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
+    return Plan(
+        network,
+        chosen,
+        content_pixels,
+        styles,
+        _shares(style_weights, len(styles)),
+        _start(chosen, content_pixels, styles, sizes[0], seed),
+        sizes,
+        _split(chosen.iterations, len(sizes)),
+        seed,
+    )
+
+
 def transfer(
     content: Image,
     style: Image | list[Image] | tuple[Image, ...],
@@ -136,47 +215,50 @@ def transfer(
     Raises
     ------
     InputError
-        If a picture, layer, preset or setting cannot be used.
+        If a picture, network, layer, preset or setting cannot be used.
 
     Notes
     -----
     Ctrl-C during the optimisation does not raise: the best image so far is returned with ``interrupted`` set.
     """
-    chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
-    network = load_network(net) if isinstance(net, str) else net
-    if chosen.pooling is not None:
-        network = network.with_pooling(chosen.pooling)
-    if chosen.pad_mode is not None:
-        network = replace(network, pad_mode=chosen.pad_mode)
-    chosen = choose_layers(chosen, network)
-    content_pixels = _pixels(content)
-    style_pixels = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
-    weights = _shares(style_weights, len(style_pixels))
-    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
-    counts = _split(chosen.iterations, len(sizes))
-    pixels = _start(chosen, content_pixels, style_pixels, sizes[0], seed)
+    plan = plan_transfer(
+        content, style, net=net, settings=settings, size=size, seed=seed, style_weights=style_weights, **overrides
+    )
+    return paint(plan, callback)
 
-    log = _Log(len(sizes), sum(counts), callback)
+
+def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> TransferResult:
+    """Carry out a planned transfer; see `transfer`."""
+    settings, net, pixels = plan.settings, plan.net, plan.start
+    log = _Log(len(plan.sizes), sum(plan.iterations), callback)
     interrupted = False
-    for shape, count in zip(sizes, counts, strict=True):
-        pixels = resize(pixels, shape).astype(network.dtype)
-        objective = _objective(network, chosen, content_pixels, style_pixels, weights, shape)
+    for shape, count in zip(plan.sizes, plan.iterations, strict=True):
+        pixels, objective = resize(pixels, shape).astype(net.dtype), None
         log.begin_scale(pixels)
         try:
-            options = _options(chosen, count)
-            result = minimize(objective, pixels, method=chosen.optimizer, maxiter=count, callback=log, **options)
+            objective = _objective(plan, shape)
+            options = _options(settings, count)
+            result = minimize(objective, pixels, method=settings.optimizer, maxiter=count, callback=log, **options)
             pixels, message = result.x, str(result.message)
         except KeyboardInterrupt:
             pixels, message, interrupted = log.best, "interrupted", True
             break
-    objective(pixels)
+    terms: dict[str, float] = {}
+    if objective is not None:
+        objective(pixels)  # its last evaluation may have been a trial of the line search
+        terms = {name: float(term.value) for name, term in objective.terms.items()}
     return TransferResult(
         image=to_uint8(pixels),
         pixels=pixels,
         history=log.history,
-        terms={name: float(term.value) for name, term in objective.terms.items()},
-        settings={**chosen.to_dict(), "sizes": sizes, "seed": seed, "style_weights": weights},
-        network={"name": network.name, **network.provenance},
+        terms=terms,
+        settings={
+            **settings.to_dict(),
+            "sizes": plan.sizes,
+            "seed": plan.seed,
+            "style_weights": plan.style_weights,
+        },
+        network={"name": net.name, **net.provenance},
         message=message,
         interrupted=interrupted,
     )
@@ -305,20 +387,23 @@ def _start(
     return read_image(settings.start)
 
 
-def _objective(
-    net: Network,
-    settings: Settings,
-    content: np.ndarray,
-    styles: list[np.ndarray],
-    weights: list[float],
-    shape: tuple[int, int],
-) -> Objective:
-    """Build the objective of one scale: the style pictures' long side is `style_scale` times the result's."""
-    long_side = max(MIN_SIDE, round(settings.style_scale * max(shape)))
+def _style_size(settings: Settings, style: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return a style picture's size at one scale: its long side is `style_scale` times the result's.
+
+    A narrow style picture may be larger than that, because its short side needs 16 pixels too.
+    """
+    height, width = style.shape[:2]
+    smallest = -(-MIN_SIDE * max(height, width) // min(height, width))
+    return fit_size(height, width, max(round(settings.style_scale * max(shape)), smallest))
+
+
+def _objective(plan: Plan, shape: tuple[int, int]) -> Objective:
+    """Build the objective of one scale."""
+    settings, dtype = plan.settings, plan.net.dtype
     return Objective(
-        net,
-        resize(content, shape).astype(net.dtype),
-        [resize(one, fit_size(one.shape[0], one.shape[1], long_side)).astype(net.dtype) for one in styles],
+        plan.net,
+        resize(plan.content, shape).astype(dtype),
+        [resize(one, _style_size(settings, one, shape)).astype(dtype) for one in plan.styles],
         settings.content_layers,
         settings.style_layers,
         settings.normalization,
@@ -326,7 +411,7 @@ def _objective(
         settings.variation,
         size_power=settings.size_power,
         variation_beta=settings.variation_beta,
-        style_weights=weights,
+        style_weights=plan.style_weights,
     )
 
 

@@ -1,6 +1,6 @@
 """Networks: layer tables and the interpreter that runs them forward and backward."""
 
-from vggnumpy.nets.initialize import random_network
+from vggnumpy.nets.initialize import centre_filters, random_network
 from vggnumpy.nets.network import Inspection, Network, Record, Tape
 from vggnumpy.nets.tables import ARCHITECTURES, Layer, architecture, chain, fit_table
 
@@ -12,6 +12,7 @@ __all__ = [
     "Record",
     "Tape",
     "architecture",
+    "centre_filters",
     "chain",
     "fit_table",
     "random_network",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vggnumpy.nets.network import Network
@@ -51,3 +53,27 @@ def random_network(
     provenance = {"source": f"He initialisation, seed {rng}" if isinstance(rng, int) else "He initialisation"}
     network = Network(name, layers, weights, mean=IMAGENET_MEAN, provenance=provenance)
     return network.with_pooling(pooling)
+
+
+def centre_filters(net: Network) -> Network:
+    """Return the same network with every filter's mean taken off, so that it answers to contrast, not to brightness.
+
+    Behind a rectifier all features are positive.  A random filter whose entries do not add up to zero then mostly
+    measures how large they are altogether, every channel says nearly the same, and Gram matrices of different pictures
+    hardly differ.  With w − mean(w) in place of w that common part is gone.  In the first layer a quarter of the
+    filters keep theirs, because the mean of the pixels is their colour; the others are centred for each colour apart.
+
+    Parameters
+    ----------
+    net : Network
+        Of random filters; trained ones would lose what they have learnt.
+    """
+    first = next(layer.name for layer in net.table if layer.kind == "conv")
+    weights = {}
+    for name, (w, b) in net.weights.items():
+        centred = w - w.mean(axis=(0, 1) if name == first else (0, 1, 2), keepdims=True)
+        if name == first:
+            plain = w.shape[3] // 4
+            centred[..., :plain] = w[..., :plain]
+        weights[name] = centred, b
+    return replace(net, weights=weights, name=f"centred {net.name}")

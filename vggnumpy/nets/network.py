@@ -349,7 +349,7 @@ class Network:
             try:
                 outputs[layer.name], cache = self._step(layer, [outputs[name] for name in layer.inputs])
             except ValueError as error:
-                raise ValueError(f"layer {layer.name} of network {self.name}: {error}") from None
+                raise InputError(f"layer {layer.name} of network {self.name}: {error}") from None
             steps.append((layer, cache))
             for name in set(layer.inputs):
                 if last_use[name] == i and name not in keep:

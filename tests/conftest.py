@@ -1,0 +1,18 @@
+"""What all tests share: where the large material lies, and quiet matplotlib."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real pictures, weights and reference numbers; tests that ask for it skip without it."""
+    checkout = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("VGGNUMPY_TEST_DATA", checkout.parent / "shared"))
+    if not (folder / "fixtures").is_dir():
+        pytest.skip(f"the large test material is not at {folder}; set VGGNUMPY_TEST_DATA to its folder")
+    return folder

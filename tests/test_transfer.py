@@ -1,0 +1,148 @@
+"""The driver: scales, starts, styles, determinism, interruption."""
+
+import numpy as np
+import pytest
+
+import vggnumpy as vn
+from vggnumpy.nets import architecture, random_network
+from vggnumpy.presets import PRESETS, choose_layers, preset
+from vggnumpy.transfer import scale_sizes, transfer
+
+NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
+RNG = np.random.default_rng(0)
+CONTENT = RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8)
+STYLE = RNG.integers(0, 256, (64, 48, 3), dtype=np.uint8)
+QUICK = {"net": NET, "iterations": 3, "size": 48}
+
+
+@pytest.mark.parametrize(
+    ("size", "scales", "expected"),
+    [
+        (512, None, [(64, 128), (128, 256), (256, 512)]),
+        (300, None, [(75, 150), (150, 300)]),
+        (100, None, [(50, 100)]),
+        (512, 1, [(256, 512)]),
+        (128, 3, [(16, 32), (32, 64), (64, 128)]),
+        (None, 1, [(256, 512)]),
+    ],
+)
+def test_each_scale_doubles_the_one_before(size, scales, expected):
+    assert scale_sizes(500, 1000, size, scales) == expected
+
+
+def test_small_pictures_are_not_enlarged_unless_asked():
+    assert scale_sizes(30, 40, None, 1) == [(30, 40)]
+    assert scale_sizes(30, 40, 80, 1) == [(60, 80)]
+
+
+@pytest.mark.parametrize(("size", "scales"), [(8, None), (-3, None), (64, 0), (64, 4)])
+def test_impossible_scales_are_refused(size, scales):
+    with pytest.raises(vn.InputError):
+        scale_sizes(500, 500, size, scales)
+
+
+def test_the_loss_falls_and_the_result_says_how_it_was_made():
+    result = transfer(CONTENT, STYLE, net=NET, iterations=8, size=48, scales=2)
+    assert result.image.dtype == np.uint8
+    assert result.image.shape == (34, 48, 3)
+    assert [tuple(size) for size in result.settings["sizes"]] == [(17, 24), (34, 48)]
+    for scale in (1, 2):
+        losses = [row["loss"] for row in result.history if row["scale"] == scale]
+        assert losses[-1] < losses[0]
+    assert [row["iteration"] for row in result.history] == list(range(1, 9))
+    assert sum(result.terms.values()) == pytest.approx(result.history[-1]["loss"], rel=1e-6)
+    assert result.settings["style_layers"] == {"relu1_1": 1 / 3, "relu2_1": 1 / 3, "relu3_1": 1 / 3}
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    first, again, other = (transfer(CONTENT, STYLE, start="noise", seed=seed, **QUICK).pixels for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_starts():
+    images = {start: transfer(CONTENT, STYLE, start=start, **QUICK).pixels for start in ("content", "noise", "style")}
+    assert len({image.tobytes() for image in images.values()}) == 3
+
+
+def test_start_from_a_file(tmp_path):
+    path = tmp_path / "start.png"
+    vn.images.write_image(path, STYLE)
+    from_file = transfer(CONTENT, STYLE, start=str(path), **QUICK).pixels
+    assert np.array_equal(from_file, transfer(CONTENT, STYLE, start="style", **QUICK).pixels)
+
+
+def test_several_styles_are_mixed_by_their_shares():
+    other = CONTENT[::-1].copy()
+    mixed = transfer(CONTENT, [STYLE, other], style_weights=[3, 1], **QUICK)
+    assert mixed.settings["style_weights"] == [0.75, 0.25]
+    alone = transfer(CONTENT, STYLE, **QUICK).pixels
+    assert np.array_equal(transfer(CONTENT, [STYLE, other], style_weights=[2, 0], **QUICK).pixels, alone)
+    assert not np.array_equal(mixed.pixels, alone)
+    # The same style twice is that style, not a stronger one.
+    np.testing.assert_allclose(transfer(CONTENT, [STYLE, STYLE], **QUICK).pixels, alone, atol=1e-2)
+
+
+def test_pixels_are_clamped_only_when_written():
+    result = transfer(CONTENT, STYLE, net=NET, iterations=15, size=48)
+    assert result.pixels.min() < 0 or result.pixels.max() > 255
+    assert np.array_equal(result.image, np.clip(np.rint(result.pixels), 0, 255).astype(np.uint8))
+
+
+def test_interrupting_keeps_the_best_image():
+    def stop(progress):
+        if progress.iteration == 4:
+            raise KeyboardInterrupt
+
+    full = transfer(CONTENT, STYLE, net=NET, iterations=8, size=48)
+    result = transfer(CONTENT, STYLE, net=NET, iterations=8, size=48, callback=stop)
+    assert result.interrupted
+    assert len(result.history) == 4
+    assert sum(result.terms.values()) == pytest.approx(full.history[3]["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["gradient-descent", "momentum", "adam", "lbfgs-fixed"])
+def test_every_optimiser_runs(optimizer):
+    options = {"gradient-descent": {"rate": 1.0}, "momentum": {"rate": 1.0}, "adam": {"rate": (5.0, 1.0)}}
+    chosen = {"optimizer": optimizer, "optimizer_options": options.get(optimizer, {})}
+    result = transfer(CONTENT, STYLE, **QUICK, **chosen)
+    assert len(result.history) == 3
+    assert np.isfinite(result.pixels).all()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_name_layers_of_the_networks_they_are_for(name):
+    table = {layer.name for layer in architecture("vgg19")}
+    settings = choose_layers(preset(name), random_network("vgg19"))
+    assert set(settings.content_layers) | set(settings.style_layers) <= table
+
+
+def test_a_preset_whose_layers_are_missing_says_which():
+    with pytest.raises(vn.InputError, match="no layer 'relu4_2'"):
+        transfer(CONTENT, STYLE, settings="gatys", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": 0}, "iterations"),
+        ({"style_scale": 0}, "style scale"),
+        ({"style_scale": float("nan")}, "style scale"),
+        ({"nonsense": 1}, "setting 'nonsense' is unknown"),
+        ({"settings": "nonsense"}, "preset 'nonsense' is unknown"),
+        ({"style_weights": [1, 2]}, "as many weights"),
+        ({"style_weights": [-1]}, "none negative"),
+        ({"pooling": "median"}, "pooling"),
+        ({"optimizer": "newton"}, "method"),
+        ({"style_layers": {"relu9_9": 1}}, "no layer 'relu9_9'"),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(changes, message):
+    with pytest.raises(vn.InputError, match=message):
+        transfer(CONTENT, STYLE, **{**QUICK, **changes})
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (40, 40, 4), (8, 40, 3)])
+def test_arrays_that_are_no_pictures_are_refused(shape):
+    with pytest.raises(vn.InputError, match="image must be"):
+        transfer(np.zeros(shape, np.uint8), STYLE, **QUICK)

@@ -1,0 +1,111 @@
+"""Where networks are found, and what may be exchanged while they are loaded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from vggnumpy.errors import InputError
+from vggnumpy.formats.weights import read_weights
+from vggnumpy.nets.network import Network
+from vggnumpy.nets.tables import ARCHITECTURES
+
+PathLike = str | os.PathLike[str]
+
+VARIABLE = "VGGNUMPY_WEIGHTS"
+SUFFIXES = (".h5", ".hdf5")
+
+
+def load_network(
+    name: PathLike,
+    *,
+    pooling: str | None = None,
+    dtype: str = "float32",
+    pad_mode: str | None = None,
+    pool_rounding: str | None = None,
+) -> Network:
+    """Load a network from a weights file.
+
+    Parameters
+    ----------
+    name : str or os.PathLike
+        Path of a weights file (``"vgg19.h5"``, ``"nets/vgg19.h5"``), or the name of one (``"vgg19"``) that
+        `find_weights` finds.
+    pooling : {"max", "average"}, optional
+        What every pool computes; by default what the file says.
+    dtype : {"float32", "float64"}
+        Of the weights, and so of the images and features.
+    pad_mode : {"zero", "reflect", "replicate"}, optional
+        What the padding of the convolutions holds; by default what the file says.
+    pool_rounding : {"floor", "ceil"}, optional
+        Whether pools drop or keep an incomplete last window; by default what the file says, pool by pool.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    InputError
+        If no such file is found, it fails one of `read_weights`' checks, or an option is not one of its values.
+    """
+    net = read_weights(_weights_path(name), dtype)
+    if pooling is not None:
+        net = net.with_pooling(pooling)
+    if pool_rounding is not None:
+        net = net.with_pool_rounding(pool_rounding)
+    return net if pad_mode is None else replace(net, pad_mode=pad_mode)
+
+
+def find_weights(name: str) -> Path | None:
+    """Return the weights file of a name such as ``"vgg19"``, or None where there is none.
+
+    Looked for is ``NAME.h5`` in the folder that the environment variable VGGNUMPY_WEIGHTS names, then in the
+    ``weights`` folder beside the package, which a clone and an editable install have.
+
+    Raises
+    ------
+    InputError
+        If VGGNUMPY_WEIGHTS names no folder: weights from elsewhere would be an unpleasant surprise.
+    """
+    for folder in _folders():
+        path = folder / f"{name}.h5"
+        if path.is_file():
+            return path
+    return None
+
+
+def _folders() -> list[Path]:
+    """Return the folders with weights that exist, the user's own first."""
+    folders = []
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        folders.append(Path(chosen).expanduser())
+        if not folders[0].is_dir():
+            raise InputError(f"the environment variable {VARIABLE} names {chosen}, which is not a folder; correct it")
+    beside = Path(__file__).parents[2] / "weights"
+    return folders + [beside] * beside.is_dir()
+
+
+def _weights_path(name: PathLike) -> Path:
+    """Return the file that a path or a registry name means."""
+    path = Path(name)
+    if path.suffix.lower() in SUFFIXES:
+        return path
+    if isinstance(name, os.PathLike) or path.suffix or path.name != name:
+        raise InputError(
+            f"{path}: expected a weights file of vggnumpy ({' or '.join(SUFFIXES)}); "
+            f"convert it first with: vggnumpy convert {path} -o {path.stem or 'OUT'}.h5"
+        )
+    found = find_weights(name)
+    if found is not None:
+        return found
+    folders = _folders()
+    known = sorted({*ARCHITECTURES, *(file.stem for folder in folders for file in folder.glob("*.h5"))})
+    looked = " and ".join(str(folder) for folder in folders) or "no folder, as there is none beside the package"
+    raise InputError(
+        f"network {name!r}: no file {name}.h5 was found in {looked} (set {VARIABLE} for another folder); "
+        f"known names are {', '.join(known)}; make the file from a downloaded original with: "
+        f"vggnumpy convert ORIGINAL -o {name}.h5"
+    )

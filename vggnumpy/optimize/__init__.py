@@ -1,0 +1,26 @@
+"""Minimise a function of an array from its value and gradient: L-BFGS, gradient descent, momentum, Adam.
+
+`minimize` is the one call, in SciPy's terms.  Each method is also a generator of `Step`, for a loop that plots,
+stops or saves as it likes.
+"""
+
+from .driver import minimize
+from .evaluation import End, Step
+from .first_order import adam, constant, exponential, gradient_descent, linear, momentum, stepwise
+from .fixed_rate import lbfgs_fixed_rate
+from .lbfgs import lbfgs
+
+__all__ = [
+    "End",
+    "Step",
+    "adam",
+    "constant",
+    "exponential",
+    "gradient_descent",
+    "lbfgs",
+    "lbfgs_fixed_rate",
+    "linear",
+    "minimize",
+    "momentum",
+    "stepwise",
+]
