@@ -138,15 +138,17 @@ def plot(image: np.ndarray, dimage: np.ndarray, walk: Inspection, title: str) ->
     against = 127.5 - dimage * (110 / np.percentile(np.abs(dimage), 99.5))
     brightness = dimage.mean(axis=-1)
     limit = np.percentile(np.abs(brightness), 99.5)
+    exponent = int(np.floor(np.log10(limit)))
     axes = [figure.add_subplot(grid[2 * row : 2 * row + 2, 0]) for row in range(3)]
     axes[0].imshow(image.clip(0, 255) / 255)
     axes[0].set_title(f"the portrait, {'×'.join(map(str, image.shape))}", fontsize=10)
     axes[1].imshow(against.clip(0, 255) / 255)
     axes[1].set_title("−∂L/∂pixels in colour, grey is 0", fontsize=10)
-    signed = axes[2].imshow(brightness, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    limit *= 10.0**-exponent
+    signed = axes[2].imshow(brightness * 10.0**-exponent, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes[2].set_title("∂L/∂pixels, mean of the three colours", fontsize=10)
     bar = figure.colorbar(signed, cax=figure.add_subplot(grid[6, 0]), orientation="horizontal", extend="both")
-    bar.set_label("change of L per grey level")
+    bar.set_label(rf"change of L per grey level / $10^{{{exponent}}}$")
 
     half = columns // 2
     bars = (slice(1, 1 + half), slice(1 + half, None))
@@ -165,7 +167,8 @@ def plot(image: np.ndarray, dimage: np.ndarray, walk: Inspection, title: str) ->
             axes.append(ax)
         cax = figure.add_subplot(grid[6, bars[below]])
         scale = figure.colorbar(shown, cax=cax, orientation="horizontal", ticks=(0, 1), extend="max")
-        scale.ax.set_xticklabels(("0", "map's largest"))
+        for end, side in zip(scale.ax.set_xticklabels(("0", "map's largest")), ("left", "right"), strict=True):
+            end.set_ha(side)
         scale.set_label(f"{label} over channels", labelpad=-8)
     for ax in axes:
         ax.set(xticks=[], yticks=[])

@@ -146,6 +146,10 @@ def test_bare_numbers_are_matched_in_numerical_order_whatever_the_file_s_order(f
     mixed = {name: arrays[name] for name in sorted(arrays, reverse=True)}
     _, net = convert_arrays(mixed, architecture="vgg19", input_convention="unit")
     assert_kept(net, arrays, {"conv1_1": "2", "conv1_2": "5", "conv2_1": "10"})
+    first = {name.replace("conv0", "0"): array for name, array in FIRST.items()}
+    report, net = convert_arrays(arrays | first, architecture="vgg19")
+    assert_kept(net, arrays | first, {"conv0": "0", "conv1_1": "2", "conv1_2": "5", "conv2_1": "10"})
+    assert "universal style transfer" in report.family
 
 
 FIRST = layer_arrays("conv0", (3, 3, 1, 1), 7)
@@ -277,7 +281,8 @@ def test_bare_numbers_need_the_architecture_and_must_fit_it(folder: Path) -> Non
     assert_refused(many, "14 layers", "13 convolutions of vgg16", architecture="vgg16", input_convention="caffe")
     inverse = layer_arrays("1", (4, 5, 3, 3), 0) | layer_arrays("3", (3, 4, 3, 3), 0)
     assert_refused(inverse, "decoder", "5 channels to 3")
-    assert_refused(PLAIN, "architecture 'vgg18' is unknown", "vgg16, vgg19", architecture="vgg18")
+    for arrays in (PLAIN, FEATURES, bare):
+        assert_refused(arrays, "architecture 'vgg18' is unknown", "vgg16, vgg19", architecture="vgg18")
     features = vgg_arrays([f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 16)])
     assert_refused(features, "features.16", "vgg16", architecture="vgg16")
 
@@ -306,7 +311,7 @@ def test_files_of_other_kinds_and_places_are_refused(folder: Path) -> None:
     for source, out, words in (
         ("net.caffemodel", "net.h5", r"net\.caffemodel: expected .* \.pth, \.pt, \.npz"),
         ("net.npz", "net.pth", r"net\.pth: .* named \.h5"),
-        ("net.npz", "nowhere/net.h5", r"nowhere/net\.h5: the folder .* does not exist"),
+        ("missing.pth", "nowhere/net.h5", r"nowhere/net\.h5: the folder .* does not exist"),
         ("missing.pth", "net.h5", r"missing\.pth: there is no such file"),
         ("text.pth", "net.h5", r"text\.pth: "),
         ("text.npz", "net.h5", r"text\.npz: "),

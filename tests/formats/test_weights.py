@@ -221,7 +221,7 @@ def test_a_reader_of_twenty_lines_agrees_with_the_digest(path: Path) -> None:
         (set_field("conv1_1", "size", "3x3"), ["conv1_1", "size", "'3x3'"]),
         (set_field("conv1_1", "size", [3, 0]), ["conv1_1", "size", "(3, 0)"]),
         (set_field("conv1_1", "pad", [1, 1, 1]), ["conv1_1", "pad"]),
-        (set_field("conv1_1", "channels", True), ["conv1_1", "channels", "True"]),
+        (set_field("conv1_1", "channels", True), ["conv1_1", "invalid channels True"]),
         (set_field("conv1_1", "inputs", ["conv0", "conv0"]), ["conv1_1", "inputs"]),
         (set_field("pool1", "rounding", "up"), ["pool1", "rounding", "'up'"]),
         (set_field("pool1", "method", {"a": 1}), ["pool1", "method"]),
