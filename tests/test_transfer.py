@@ -5,8 +5,9 @@ import pytest
 
 import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
+from vggnumpy.plan import scale_sizes
 from vggnumpy.presets import PRESETS, choose_layers, preset
-from vggnumpy.transfer import scale_sizes, transfer
+from vggnumpy.transfer import transfer
 
 NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
 RNG = np.random.default_rng(0)

@@ -17,7 +17,8 @@ from vggnumpy.files import check_output, sha256
 from vggnumpy.formats.load import find_weights, load_network
 from vggnumpy.images import check_writable_image, keeps_alpha, read_picture, resize, write_image
 from vggnumpy.nets import Network, architecture, centre_filters, random_network
-from vggnumpy.transfer import Progress, TransferResult, paint, plan_transfer
+from vggnumpy.plan import plan_transfer
+from vggnumpy.transfer import Progress, TransferResult, paint
 
 Path_ = str | Path
 

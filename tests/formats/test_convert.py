@@ -256,6 +256,7 @@ def spoiled(name: str, value: float) -> Arrays:
         (layer_arrays("features.0", (4, 3, 11, 11), 0) | layer_arrays("features.3", (4, 4, 5, 5), 0), ["features.3"]),
         (without(PLAIN, "conv1_2.weight", "conv1_2.bias"), ["conv1_2", "conv2_1"]),
         (without(FEATURES, "features.0.weight", "features.0.bias"), ["conv1_1", "conv2_1"]),
+        (vgg_arrays([name for name in CONVS["vgg19"][:8] if name != "conv3_3"]), ["lack", "conv3_3 although conv3_4"]),
         (without(PLAIN, "conv1_2.bias"), ["conv1_2 lacks", "conv1_2.bias"]),
         (without(PLAIN, "conv1_2.weight"), ["conv1_2 lacks", "conv1_2.weight"]),
         (PLAIN | {"conv1_2.weight": np.ones((5, 36), "float32")}, ["conv1_2", "(5, 36)", "(filters, input channels"]),

@@ -1,0 +1,199 @@
+"""Planning a transfer: reading and checking everything before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vggnumpy.errors import InputError
+from vggnumpy.formats.load import load_network
+from vggnumpy.images import MIN_SIDE, fit_size, read_image
+from vggnumpy.nets import Network
+from vggnumpy.presets import Settings, choose_layers, preset
+
+Image = str | Path | np.ndarray
+DEFAULT_SIZE = 512
+_COARSEST = 128  # long side of the first scale at least, unless the number of scales is given
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A transfer that has been checked and can be painted.
+
+    Attributes
+    ----------
+    net : Network
+        With the settings' pooling and padding.
+    settings : Settings
+        With every layer named.
+    content : ndarray, H×W×3, float32
+    styles : list of ndarray, H×W×3, float32
+    style_weights : list of float
+        Adding up to 1.
+    start : ndarray
+        What to begin with; it is resampled to the first scale.
+    sizes : list of (int, int)
+        Height and width of each scale.
+    iterations : list of int
+        For each scale.
+    seed : int
+    """
+
+    net: Network
+    settings: Settings
+    content: np.ndarray = field(repr=False)
+    styles: list[np.ndarray] = field(repr=False)
+    style_weights: list[float]
+    start: np.ndarray = field(repr=False)
+    sizes: list[tuple[int, int]]
+    iterations: list[int]
+    seed: int
+
+
+def plan_transfer(
+    content: Image,
+    style: Image | list[Image] | tuple[Image, ...],
+    *,
+    net: Network | str = "vgg19",
+    settings: Settings | str = "default",
+    size: int | None = None,
+    seed: int = 0,
+    style_weights: Sequence[float] | None = None,
+    **overrides: Any,
+) -> Plan:
+    """Read and check everything that a transfer needs; the parameters are those of `transfer`.
+
+    Raises
+    ------
+    InputError
+        If a picture, network, layer, preset or setting cannot be used.
+    """
+    chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
+    if seed < 0:
+        raise InputError(f"the seed must not be negative, got {seed}")
+    network = load_network(net) if isinstance(net, str) else net
+    if chosen.pooling is not None:
+        network = network.with_pooling(chosen.pooling)
+    if chosen.pad_mode is not None:
+        network = replace(network, pad_mode=chosen.pad_mode)
+    chosen = choose_layers(chosen, network)
+    for layer in (*(chosen.content_layers or {}), *(chosen.style_layers or {})):
+        network.layer_name(layer)
+    content_pixels = _pixels(content)
+    styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
+    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
+    return Plan(
+        network,
+        chosen,
+        content_pixels,
+        styles,
+        _shares(style_weights, len(styles)),
+        _start(chosen, content_pixels, styles, sizes[0], seed),
+        sizes,
+        _split(chosen.iterations, len(sizes)),
+        seed,
+    )
+
+
+def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -> list[tuple[int, int]]:
+    """Return the height and width of every scale, coarse to fine, each with twice the long side of the one before.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the content picture.
+    size : int or None
+        Long side of the last scale; None means 512, or the content's own long side if that is smaller.
+    scales : int or None
+        How many; None means as many as keep the first one's long side at 128 or more.
+
+    Raises
+    ------
+    InputError
+        If a scale's short side would fall below 16 pixels, or a number is not positive.
+    """
+    long_side = min(DEFAULT_SIZE, max(height, width)) if size is None else size
+    if long_side < MIN_SIDE:
+        raise InputError(f"the size must be a long side of at least {MIN_SIDE} pixels, got {long_side}")
+    if scales is not None and scales < 1:
+        raise InputError(f"the number of scales must be at least 1, got {scales}")
+    last = fit_size(height, width, long_side)
+    sizes = [last]
+    while scales is None or len(sizes) < scales:
+        smaller = long_side >> len(sizes)
+        too_small = min(last) >> len(sizes) < MIN_SIDE
+        if scales is None and (smaller < _COARSEST or too_small):
+            break
+        if too_small:
+            raise InputError(
+                f"{scales} scales of a {last[0]}×{last[1]} picture begin below {MIN_SIDE} pixels; use fewer scales"
+            )
+        sizes.append(fit_size(height, width, smaller))
+    return sizes[::-1]
+
+
+def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
+    known = [name for name in vars(settings) if name != "source"]
+    for name in overrides:
+        if name not in known:
+            raise InputError(f"setting {name!r} is unknown; expected one of {', '.join(known)}")
+    chosen = replace(settings, **overrides)
+    if chosen.iterations < 1:
+        raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
+    if not chosen.style_scale > 0:
+        raise InputError(f"the style scale must be positive, got {chosen.style_scale}")
+    return chosen
+
+
+def _pixels(image: Image) -> np.ndarray:
+    """Return a picture as float32 pixels, reading it if a path is given."""
+    if not isinstance(image, np.ndarray):
+        return read_image(image)
+    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
+        raise InputError(f"an image must be H×W×3 with {MIN_SIDE} pixels a side or more, got shape {image.shape}")
+    return image.astype(np.float32, copy=False)
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return the styles' weights scaled to add up to 1, so that more pictures do not mean a stronger style."""
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count or min(weights) < 0 or not sum(weights) > 0:
+        raise InputError(f"{count} style pictures need as many weights, none negative, got {list(weights)}")
+    return [float(weight) / sum(weights) for weight in weights]
+
+
+def _split(iterations: int, scales: int) -> list[int]:
+    """Share iterations evenly among the scales; what is left over goes to the first, where it is cheapest."""
+    share, rest = divmod(iterations, scales)
+    return [max(share + (i < rest), 1) for i in range(scales)]
+
+
+def _start(
+    settings: Settings, content: np.ndarray, styles: list[np.ndarray], shape: tuple[int, int], seed: int
+) -> np.ndarray:
+    """Return the image to begin with; it is resampled to the first scale."""
+    if settings.start == "content":
+        return content
+    if settings.start == "style":
+        return styles[0]
+    if settings.start == "noise":
+        # Around the content's mean colour, wide enough to reach black and white: all of the style's range is near.
+        noise = np.random.default_rng(seed).standard_normal((*shape, 3)) * 50
+        start: np.ndarray = (content.mean(axis=(0, 1)) + noise).astype(np.float32)
+        return start
+    return read_image(settings.start)
+
+
+def style_size(settings: Settings, style: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return a style picture's size at one scale: its long side is `style_scale` times the result's.
+
+    A narrow style picture may be larger than that, because its short side needs 16 pixels too.
+    """
+    height, width = style.shape[:2]
+    smallest = -(-MIN_SIDE * max(height, width) // min(height, width))
+    return fit_size(height, width, max(round(settings.style_scale * max(shape)), smallest))
