@@ -33,7 +33,7 @@ The figure turns the question around: how far off are the differences, depending
 so the Gram loss, of fourth degree in F, draws a V with its lowest point near h = ε^(1/3).  Conv and average pool are
 linear: no truncation, and the error falls as h grows.  Relu and max pool are linear as well until the step is as long
 as the way to the first kink, and there the error jumps from 1e-14 to 1e-2 at once.  In float64 any h from 1e-12 to
-1e-3 would expose a mistake of 1 %.  In float32 the best that the V offers is 1e-4, and only h between 1e-4 and 1e-2
+1e-3 would expose a mistake of 1 %.  In float32 the best that the V offers is 1e-4, and only h between 1e-4 and 4e-3
 would do, on an input of 297 numbers; this is why what runs in float32 is checked in float64.
 
 Run::

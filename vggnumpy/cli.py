@@ -220,9 +220,14 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("source", metavar="SOURCE", help="the file to convert")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the .h5 file to write")
     parser.add_argument("--architecture", metavar="NAME", help="vgg16 or vgg19, where the file's names do not tell")
-    parser.add_argument("--input", metavar="KIND", help="the pixels it expects: torchvision, caffe, matconvnet or unit")
-    parser.add_argument("--pad-mode", metavar="MODE", help="zero, reflect or replicate")
-    parser.add_argument("--pool-rounding", metavar="MODE", help="floor or ceil")
+    parser.add_argument(
+        "--input",
+        choices=("torchvision", "caffe", "matconvnet", "unit"),
+        help="the pixels it expects, where the file is of no known family",
+    )
+    parser.add_argument("--pad-mode", choices=("zero", "reflect", "replicate"), help="what its padding holds")
+    parser.add_argument("--pool-rounding", choices=("floor", "ceil"), help="drop or keep an incomplete last window")
+    parser.add_argument("--license", metavar="TEXT", help="the licence of the weights, kept in the file")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -236,8 +241,18 @@ def _convert(arguments: argparse.Namespace) -> int:
         input_convention=arguments.input,
         pad_mode=arguments.pad_mode,
         pool_rounding=arguments.pool_rounding,
+        license=arguments.license,
     )
-    print(json.dumps(vars(report), indent=2, default=str) if arguments.json else report)
+    if arguments.json:
+        print(json.dumps(vars(report), indent=2, default=str))
+        return 0
+    print(f"wrote {report.output}: {report.architecture}, {', '.join(report.layers)}")
+    print(f"recognised as {report.family}")
+    for convention in report.conventions:
+        print(f"  {convention}")
+    if report.left_out:
+        print(f"left out, as this network's table has no such layers: {', '.join(report.left_out)}")
+    print(f"digest {report.digest}")
     return 0
 
 

@@ -341,13 +341,11 @@ def test_flipped_and_missing_bytes_never_leak_an_exception_or_a_changed_network(
 def test_writing_refuses_what_reading_would_refuse(tmp_path: Path) -> None:
     net = small_network()
     w, b = net.weights["conv1_2"]
-    for pair, words in (
-        ((w, b[:-1]), r"bias of layer conv1_2"),
-        ((w * np.float32(np.nan), b), r"conv1_2 holds .* not finite"),
-    ):
-        broken = Network(**{**net.__dict__, "weights": {**net.weights, "conv1_2": pair}})
-        with pytest.raises(InputError, match=words):
-            write_weights(tmp_path / "net.h5", broken)
+    with pytest.raises(InputError, match="bias of layer conv1_2"):
+        Network(**{**net.__dict__, "weights": {**net.weights, "conv1_2": (w, b[:-1])}})
+    broken = Network(**{**net.__dict__, "weights": {**net.weights, "conv1_2": (w * np.float32(np.nan), b)}})
+    with pytest.raises(InputError, match=r"conv1_2 holds .* not finite"):
+        write_weights(tmp_path / "net.h5", broken)
     large = Network(**{**net.__dict__, "weights": {**net.weights, "conv1_2": (w + np.float32(1e5), b)}})
     with pytest.raises(InputError, match="conv1_2 holds 180 numbers that are not finite"):
         write_weights(tmp_path / "net.h5", large, dtype="float16")

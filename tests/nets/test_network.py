@@ -33,7 +33,7 @@ def branching():
     plain = random_network(table, rng=3, dtype="float64")
     rng = np.random.default_rng(RNG_SEED)
     weights = {name: (w, rng.standard_normal(b.shape)) for name, (w, b) in plain.weights.items()}
-    return Network("branching", plain.table, weights, "BGR", (103.9, 116.8, 123.7), (0.017, 0.018, 0.019), "replicate")
+    return Network("branching", table, weights, "BGR", (103.9, 116.8, 123.7), (0.017, 0.018, 0.019), "replicate")
 
 
 def picture(*shape, dtype="float64"):

@@ -298,13 +298,49 @@ def test_a_failed_search_is_followed_by_one_restart_down_the_gradient(searches):
     assert cosine == pytest.approx(1.0)
 
 
+def test_progress_between_two_failures_allows_a_second_restart():
+    calls = 0
+
+    def fun(x):
+        nonlocal calls
+        calls += 1
+        broken = 10 <= calls < 10 + MAX_TRIALS or 40 <= calls < 40 + MAX_TRIALS
+        return (math.nan if broken else float((x**4 + x * x).sum()), 4 * x**3 + 2 * x)
+
+    result = minimize(fun, np.geomspace(1e-3, 1, 100), first_step=1e-6)
+    assert calls > 60 and result.fun < 1e-15
+
+
+def test_ten_steps_without_a_new_lowest_value_restart_once_from_the_lowest():
+    """The values have drowned altogether; the slopes keep finding acceptable steps."""
+    curvature = np.geomspace(1, 1e4, 300)
+    steps, seen = [], []
+    result = minimize(
+        lambda x: seen.append(x) or (1e30, curvature * x), np.ones(300), callback=steps.append, maxiter=100
+    )
+    assert (result.status, result.nit) == (2, 20)
+    np.testing.assert_array_equal(steps[10], steps[0])
+    np.testing.assert_array_equal(result.x, np.ones(300))
+
+
 def test_a_fixed_rate_that_explodes_restarts_once_from_the_best_point_and_ends():
     fun = lambda x: (float((x**4).sum()), 4 * x**3)  # noqa: E731
     result = minimize(fun, np.ones(5), method="lbfgs-fixed", rate=1e3, maxiter=100)
     assert result.status == 3 and "explode" in result.message
     assert 0 < result.fun <= 5.0
-    calm = minimize(fun, np.ones(5), method="lbfgs-fixed", first_step=1e3, maxiter=100)
-    assert calm.status == 3
+
+
+def test_a_fixed_rates_restart_is_an_eighth_of_the_first_step_from_the_best_point():
+    seen = []
+
+    def fun(x):
+        seen.append(x)
+        return (math.inf if len(seen) == 3 else float((x * x).sum()), 2 * x)
+
+    steps = list(lbfgs_fixed_rate(fun, np.ones(5), first_step=8.0))
+    np.testing.assert_allclose(steps[0].x, 1 - 8.0)  # accepted, and worse than the start
+    np.testing.assert_allclose(steps[1].x, 1 - 1.0)
+    assert len(steps) == 2 and len(seen) == 4
 
 
 def test_a_fixed_rate_below_the_spacing_is_frozen():
@@ -341,6 +377,14 @@ def test_evaluations_count_and_remember_the_lowest():
     evaluate = Evaluations(rosenbrock, valley(), None)
     values = [evaluate(valley() * factor)[0] for factor in (1.0, 0.5, 2.0)]
     assert evaluate.count == 3 and evaluate.best[1] == min(values) == values[1]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_point_whose_gradient_is_not_finite_is_not_the_lowest(bad):
+    evaluate = Evaluations(lambda x: (float(x.sum()), np.where(x < 1, bad, 1.0)), np.ones(3), None)
+    assert evaluate(np.ones(3))[0] == 3.0
+    assert math.isnan(evaluate(np.zeros(3))[0])
+    assert evaluate.best[1] == 3.0 and evaluate.not_finite == 1
 
 
 @pytest.mark.parametrize("n", [1, 7, 8191, 8193, 100_001])

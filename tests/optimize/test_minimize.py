@@ -89,6 +89,11 @@ def test_no_iterations_evaluate_the_start_only(method, options):
     assert result.fun == quartic(start())[0]
 
 
+def test_the_result_does_not_share_memory_with_the_start():
+    x0 = start()
+    assert not np.shares_memory(minimize(quartic, x0, maxiter=0).x, x0)
+
+
 @each_method
 def test_a_start_at_the_minimum_has_converged(method, options):
     result = minimize(quartic, 0 * start(), method=method, **options)

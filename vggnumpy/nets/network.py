@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy import ops
-from vggnumpy.backend import array_module
+from vggnumpy.backend import FLOAT_TYPES, array_module
 from vggnumpy.errors import InputError
 from vggnumpy.nets.tables import INPUT, Layer, check_table
 
@@ -100,6 +100,9 @@ class Network:
         if len({str(array.dtype) for pair in self.weights.values() for array in pair}) > 1:
             raise InputError(f"the weights of network {self.name} must all have one dtype")
         check_table(self.table, 3, {name: tuple(w.shape) for name, (w, _) in self.weights.items()})
+        for name, (w, b) in self.weights.items():
+            if tuple(b.shape) != (w.shape[3],):
+                raise InputError(f"the bias of layer {name} has shape {tuple(b.shape)}; expected ({w.shape[3]},)")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -179,7 +182,7 @@ class Network:
         InputError
             If `dtype` is neither.
         """
-        if str(np.dtype(dtype)) not in ("float32", "float64"):
+        if dtype not in FLOAT_TYPES:
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
         weights = {name: tuple(a.astype(dtype, copy=False) for a in pair) for name, pair in self.weights.items()}
         return replace(self, weights=weights)

@@ -118,7 +118,8 @@ def architecture(name: str) -> tuple[Layer, ...]:
 def fit_table(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> tuple[Layer, ...]:
     """Adapt an architecture to the filters at hand: a part of it, narrower, with a first and with side layers.
 
-    Kept are the layers up to the last convolution that has filters (and its rectifier), with the width these have.
+    Kept are the layers up to the last convolution that has filters and its rectifier, with the width these have; if
+    that is the architecture's last convolution, all layers.
     ``conv0``, a 1×1 convolution before the first layer, is put in front; ``NAME_aux``, a 1×1 convolution with a
     rectifier beside the main chain, is attached to the rectifier that follows ``NAME``.
 
@@ -146,7 +147,8 @@ def fit_table(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> t
     if missing:
         raise InputError(f"the weights lack the layer {', '.join(missing)} although {present[-1]} is there")
     names = [layer.name for layer in table]
-    last = names.index(present[-1]) + 2  # the convolution and its rectifier
+    # A part ends with its last convolution's rectifier; the whole keeps the pool at its end.
+    last = len(table) if present[-1] == convs[-1] else names.index(present[-1]) + 2
     layers: list[Layer] = []
     if "conv0" in shapes:
         layers.append(conv("conv0", shapes["conv0"][3], size=1, pad=0, inputs=(INPUT,), numbered=False))
@@ -192,6 +194,8 @@ def check_table(table: tuple[Layer, ...], channels: int, shapes: dict[str, tuple
         if layer.kind == "conv":
             if layer.name not in shapes:
                 raise InputError(f"the weights of layer {layer.name} are missing")
+            if len(shapes[layer.name]) != 4:
+                raise InputError(f"the filters of layer {layer.name} have {len(shapes[layer.name])} axes instead of 4")
             kh, kw, cin, cout = shapes[layer.name]
             groups = incoming // cin if cin and incoming % cin == 0 else 0
             if (kh, kw, cout) != (*layer.size, layer.channels) or not groups or cout % groups:

@@ -127,7 +127,7 @@ class Evaluations:
         if not (math.isfinite(number) and math.isfinite(dot(grad, grad))):
             number = math.nan
             self.not_finite += 1
-        if self.count == 1 or number < self.best[1] or math.isnan(self.best[1]):
+        if self.count == 1 or number < self.best[1]:
             self.best = x, number, grad
         return number, grad
 
