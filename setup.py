@@ -30,7 +30,15 @@ setup(
     extras_require={
         "cuda12": ["cupy-cuda12x[ctk]>=14.0.1,!=14.1.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0.1,!=14.1.0"],
-        "test": ["pytest>=8.3", "hypothesis>=6.112", "build>=1.2", "setuptools>=77", "wheel>=0.44", "ruff>=0.9", "mypy>=1.14"],
+        "test": [
+            "pytest>=8.3",
+            "hypothesis>=6.112",
+            "build>=1.2",
+            "setuptools>=77",
+            "wheel>=0.44",
+            "ruff>=0.9",
+            "mypy>=1.14",
+        ],
         "reference": ["torch>=2.5"],
     },
     entry_points={"console_scripts": ["vggnumpy = vggnumpy.cli:main"]},

@@ -98,10 +98,10 @@ def test_a_part_of_an_architecture_ends_with_its_last_rectifier():
     check_table(table, 3, widths("conv1_1", "conv1_2", "conv2_1"))
 
 
-def test_a_whole_architecture_is_kept_to_its_last_rectifier():
+def test_a_whole_architecture_keeps_its_last_pool():
     convs = [layer.name for layer in ARCHITECTURES["vgg16"] if layer.kind == "conv"]
     table = fit_table(ARCHITECTURES["vgg16"], widths(*convs))
-    assert [layer.name for layer in table] == NUMBERED["vgg16"][:-1]
+    assert [layer.name for layer in table] == NUMBERED["vgg16"]
 
 
 def test_conv0_goes_before_the_first_layer_and_is_not_counted():

@@ -277,18 +277,7 @@ class Network:
         ValueError
             If a derivative has another shape than the features.
         """
-        arriving: dict[str, Any] = {}
-        for key, dfeature in dfeatures.items():
-            name = self.layer_name(key)
-            if name not in tape.shapes:
-                raise InputError(f"layer {name} was not requested from forward, so it has no derivative to go back")
-            if tuple(dfeature.shape) != tape.shapes[name]:
-                raise ValueError(
-                    f"the derivative at {name} must have shape {tape.shapes[name]}, got {tuple(dfeature.shape)}"
-                )
-            arriving[name] = arriving[name] + dfeature if name in arriving else dfeature
-        if not arriving:
-            raise InputError("backward needs the derivative at one layer at least")
+        arriving = self._arrivals(dfeatures, tape.shapes)
         for layer, cache in reversed(tape.steps):
             if layer.name in arriving:
                 self._step_back(layer, cache, arriving, arriving.pop(layer.name))
@@ -316,23 +305,38 @@ class Network:
         InputError, ValueError, TypeError
             As `forward` and `backward`.
         """
-        starts = {self.layer_name(key): dfeature for key, dfeature in dfeatures.items()}
-        needed = self._needed(starts)
+        needed = self._needed(self.layer_name(key) for key in dfeatures)
         outputs, steps = self._run(image, needed, keep={INPUT, *needed})
         records = {name: Record(x) for name, x in outputs.items()}
-        arriving = dict(starts)
+        arriving = self._arrivals(dfeatures, {name: x.shape for name, x in outputs.items()})
         for layer, cache in reversed(steps):
             if layer.name not in arriving:
                 continue
             record, dy = records[layer.name], arriving.pop(layer.name)
-            if dy.shape != record.x.shape:
-                raise ValueError(f"the derivative at {layer.name} must have shape {record.x.shape}, got {dy.shape}")
             record.dzdx = dy
             if filters and layer.kind == "conv":
                 record.dzdw, record.dzdb = ops.conv_backward_filter(dy, outputs[layer.inputs[0]], cache)
             self._step_back(layer, cache, arriving, dy)
         records[INPUT].dzdx = arriving.get(INPUT)
         return Inspection(records, self.numbers)
+
+    def _arrivals(self, dfeatures: Mapping[LayerKey, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Return the derivatives that a backward pass starts with, by name, checked against the features' shapes."""
+        arriving: dict[str, Any] = {}
+        for key, dfeature in dfeatures.items():
+            name = self.layer_name(key)
+            if name not in shapes:
+                raise InputError(f"layer {name} was not requested from forward, so it has no derivative to go back")
+            if tuple(dfeature.shape) != tuple(shapes[name]):
+                raise ValueError(
+                    f"the derivative at {name} must have shape {tuple(shapes[name])}, got {tuple(dfeature.shape)}"
+                )
+            if dfeature.dtype != self.dtype:
+                raise TypeError(f"the derivative at {name} is {dfeature.dtype} and network {self.name} {self.dtype}")
+            arriving[name] = arriving[name] + dfeature if name in arriving else dfeature
+        if not arriving:
+            raise InputError("backward needs the derivative at one layer at least")
+        return arriving
 
     def _needed(self, names: Iterable[str]) -> set[str]:
         """Return the layers that the named ones depend on, themselves included."""
