@@ -6,14 +6,15 @@ colour of a painting?  Its answer, and Gatys' before: write down what is wanted 
     L(x) = α · content(x)  +  Σ_l β_l · style_l(x)  +  μ · variation(x)
 
     content(x) = Σ (F − P)² / ΣP²                 F, P: features of x and of the portrait at one layer
-    style_l(x) = Σ (G/M − A/M_a)² · M_a² / ΣA²    G, A: Gram matrices of x and of the painting at layer l
+    style_l(x) = Σ (G/M − A/M_a)² · M_a² / ΣA²    G, A: Gram matrices of x and of the painting at layer l,
+                                                  summed over M and M_a positions
     variation(x) = mean of squared differences between neighbouring pixels, counted from 0 to 1
 
 where x are the pixels themselves and the network never changes.  The losses are relative: content is 0 for the
-portrait's own features and 1 when all of them are lost, style is 0 for the painting's texture and about 1 without it.
-So the same weights serve every size and every network.  L-BFGS does the walking; each step needs L and all of its
-∂L/∂x, a forward and a backward pass.  It starts from the portrait at half the size and ends at the full one: strokes
-longer than the network's view are laid out first, where they are short.
+portrait's own features and 1 when all are lost, style is 0 for the painting's texture, 1 for no texture at all and
+more where there is too much of another.  So the same weights serve every size and every network.  L-BFGS does the
+walking; each step needs L and all of its ∂L/∂x, a forward and a backward pass.  It starts from the portrait at half
+the size and ends at the full one: long strokes are laid out first, where they are short.
 
 Nothing is painted before the objective has been checked: on a small copy in float64 its hand-derived gradient is
 compared with central differences, all terms, layers and pixels at once.
@@ -22,10 +23,12 @@ Run::
 
     python examples/03_style_a_portrait.py
 
-It takes TIME and writes into ``examples/out`` the four pictures, ``style_a_portrait.png`` with all of them, their
-losses and the terms at the end, and ``style_a_portrait.json``, from which the run can be repeated.  The network is
-VGG-19 if its weights are here (see weights/README.md), else the one that comes with the repository, else one with
-random filters; the latter, surprisingly, know textures too.
+It takes two and a half minutes on one core, ``--size 128 --iterations 20`` 20 seconds.  Into ``examples/out`` it writes
+the four pictures, ``style_a_portrait.png`` with all of them, their losses and the terms at the end, and
+``style_a_portrait.json`` with what is needed to repeat the run.  The network is VGG-19 if its weights are here (see
+weights/README.md), else the one that comes with the repository, else random filters, centred, as far as relu4_1.
+Those, surprisingly, know colours and strokes too: with them the gradient agrees with differences to 3e-8, and the
+objective ends at 0.015 (flow_field), 0.037 (halftone), 0.020 (stained_glass) and 0.025 (marbled).
 """
 
 import argparse
@@ -68,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit("the gradient of the objective is wrong")
 
     options.out.mkdir(parents=True, exist_ok=True)
-    print("painting         seconds  evaluations       loss: first →  last    content    style   variation")
+    print("                        evaluations and loss at full size             at the end")
+    print("painting        seconds            first →   last        content    style  variation")
     results = {}
     for name in PAINTINGS:
         start = time.perf_counter()
@@ -78,8 +82,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds = time.perf_counter() - start
         last = result.history[-1]
         own = [row for row in result.history if row["scale"] == last["scale"]]
-        parts = "".join(f"{value:10.4f}" for value in by_kind(result.terms).values())
-        print(f"{name:16} {seconds:7.1f} {last['evaluations']:12} {own[0]['loss']:17.4f} → {last['loss']:.4f} {parts}")
+        print(
+            f"{name:14} {seconds:8.1f} {last['evaluations']:6} {own[0]['loss']:10.4f} → {last['loss']:.4f}   "
+            + "".join(f"{value:10.4f}" for value in by_kind(result.terms).values())
+        )
         if result.interrupted:
             raise SystemExit("interrupted")
         write_image(options.out / f"portrait_{name}.png", result.image)
@@ -125,40 +131,41 @@ def by_kind(terms: dict[str, float]) -> dict[str, float]:
 
 def plot(results: dict[str, TransferResult], net: Network) -> Figure:
     """Hang the pictures under their paintings; below, the loss curves and what they end with, term by term."""
-    figure = Figure(figsize=(14, 11.5), layout="constrained")
+    figure = Figure(figsize=(14, 11), layout="constrained")
     figure.suptitle(f"One portrait, four styles ({net.name})", fontsize=15)
-    grid = figure.add_gridspec(3, 5, height_ratios=(0.86, 1, 0.9))
+    # Apart, so that the width of labels below does not move the pictures above.
+    above, below = figure.subfigures(2, 1, height_ratios=(1.8, 1))
+    grid = above.add_gridspec(2, 5, height_ratios=(1, 1.17))
     size = next(iter(results.values())).image.shape
     hung = {(1, 0): (resize(read_image(demo_portrait()), size[:2]), f"the portrait, {size[1]} × {size[0]} pixels")}
     for column, (name, result) in enumerate(results.items(), start=1):
         hung[0, column] = read_image(painting_path(name)), f"“{name}”"
         hung[1, column] = result.image, f"loss {result.history[-1]['loss']:.4f}"
     for place, (picture, title) in hung.items():
-        ax = figure.add_subplot(grid[place])
+        ax = above.add_subplot(grid[place])
         ax.imshow(np.clip(picture, 0, 255) / 255)
         ax.set_title(title, fontsize=11)
         ax.set(xticks=[], yticks=[])
-    corner = figure.add_subplot(grid[0, 0])
+    corner = above.add_subplot(grid[0, 0])
     corner.axis("off")
     corner.text(0.5, 0.5, "style →\n\ncontent ↓", ha="center", va="center", fontsize=14, color="0.4")
 
-    curves = figure.add_subplot(grid[2, :3])
+    curves, bars = below.subplots(1, 2, width_ratios=(3, 2))
     for name, result in results.items():
         for scale in sorted({row["scale"] for row in result.history}):
             rows = [row for row in result.history if row["scale"] == scale]
+            label = name if scale == 1 else None
             iterations, losses = [row["iteration"] for row in rows], [row["loss"] for row in rows]
-            curves.semilogy(iterations, losses, color=COLORS[name], linewidth=1.8, label=name if scale == 1 else None)
-            if name == "flow_field":
-                height, width = rows[0]["size"]
-                curves.axvline(iterations[0], color="0.6", linestyle=":", linewidth=1)
-                curves.text(
-                    iterations[0], 1.02, f" {width} × {height}", color="0.4", transform=curves.get_xaxis_transform()
-                )
+            curves.semilogy(iterations, losses, color=COLORS[name], linewidth=1.8, label=label)
+    begins = {row["scale"]: row for row in reversed(next(iter(results.values())).history)}
+    for row in begins.values():
+        curves.axvline(row["iteration"], color="0.6", linestyle=":", linewidth=1)
+        label = f" {row['size'][1]} × {row['size'][0]}"
+        curves.text(row["iteration"], 1.02, label, color="0.4", transform=curves.get_xaxis_transform())
     curves.set(xlabel="iteration of L-BFGS", ylabel="objective L")
     curves.grid(alpha=0.3, which="both")
     curves.legend()
 
-    bars = figure.add_subplot(grid[2, 3:])
     terms = list(next(iter(results.values())).terms)
     blues = iter(colormaps["Blues"](np.linspace(0.35, 0.95, sum(term.startswith("style") for term in terms))))
     left = np.zeros(len(results))
@@ -169,7 +176,7 @@ def plot(results: dict[str, TransferResult], net: Network) -> Figure:
         left += widths
     bars.invert_yaxis()
     bars.set(xlabel="weight × loss at the end", xlim=(0, left.max() * 1.02))
-    bars.legend(fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False)
+    bars.legend(fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     return figure
 
 

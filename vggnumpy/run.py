@@ -182,7 +182,7 @@ class _Bar:
     def __enter__(self) -> _Bar:
         from tqdm import tqdm
 
-        self._bar = tqdm(unit="it", dynamic_ncols=True, file=sys.stderr)
+        self._bar = tqdm(unit="it", dynamic_ncols=True, file=sys.stderr, disable=None)  # no bar in a log file
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_refused():
         losses.content(F, P[1:])
     with pytest.raises(ValueError, match=r"must agree in shape, got \(5, 7, 3\) and \(1, 7, 3\)"):
         losses.content(F, P[:1])
-    with pytest.raises(ValueError, match="normalization must be one of raw, gatys, mean_square, relative .* 'mean'"):
+    with pytest.raises(ValueError, match=r"must be one of raw, gatys, mean_square, relative .* 'mean'"):
         losses.content(F, P, "mean")
     with pytest.raises(ValueError, match="the relative content loss needs a target that is not zero everywhere"):
         losses.content(F, np.zeros_like(F), "relative")

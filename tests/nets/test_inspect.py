@@ -80,7 +80,7 @@ def test_layers_that_no_derivative_reaches_have_none(net, image):
 
 def test_the_derivative_at_the_input_is_what_backward_carries_to_the_pixels(net, image, dfeatures):
     records = net.inspect(image, dfeatures)
-    features, tape = net.forward(image, list(dfeatures))
+    _, tape = net.forward(image, list(dfeatures))
     np.testing.assert_array_equal(net.preprocess_backward(records[0].dzdx), net.backward(tape, dfeatures))
     np.testing.assert_array_equal(records["pool2"].dzdx, dfeatures["pool2"])
 

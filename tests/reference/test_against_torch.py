@@ -1,0 +1,130 @@
+"""Side by side with PyTorch: the whole objective, and every operator in many geometries."""
+
+import numpy as np
+import pytest
+
+from vggnumpy import Objective, ops, random_network
+
+torch = pytest.importorskip("torch")
+functional = torch.nn.functional
+
+TOLERANCE = 1e-9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def vgg19():
+    return random_network("vgg19", rng=1, dtype="float64")
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_value_and_gradient_of_the_objective_on_vgg19(numbers, vgg19, pooling):
+    net, pictures = vgg19.with_pooling(pooling), numbers.images(96, 80)
+    layers = net.layers[: net.layers.index("relu5_1") + 1]
+    expected, dexpected = numbers.torch_objective(layers, net.weights, net.mean, pooling, *pictures, **numbers.WEIGHTS)
+    image, content, style = pictures
+    fun = Objective(net, content, style, **numbers.WEIGHTS)
+    value, gradient = fun(image)
+    shares = [term.value / value for term in fun.terms.values()]
+    assert min(shares) > 1e-6  # no term is too small to be seen
+    assert value == pytest.approx(expected, rel=TOLERANCE)
+    np.testing.assert_allclose(gradient, dexpected, rtol=0, atol=TOLERANCE * abs(dexpected).max())
+
+
+def channels_first(array):
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+
+
+def compare(y, expected, inputs, dys):
+    """Compare an output and derivatives with PyTorch's; `inputs` maps a tensor to our derivative, as PyTorch has it."""
+    np.testing.assert_allclose(y.transpose(0, 3, 1, 2), expected.detach().numpy(), rtol=0, atol=1e-12)
+    expected.backward(channels_first(dys))
+    for tensor, ours in inputs:
+        theirs = tensor.grad.numpy()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * abs(theirs).max())
+
+
+CONVOLUTIONS = [
+    {},
+    {"stride": 2},
+    {"stride": (3, 1), "pad": 0},
+    {"dilate": (1, 2), "pad": 2},
+    {"stride": 2, "dilate": 2, "pad": (2, 2, 3, 3)},
+    {"pad": (1, 2, 0, 3)},
+    {"pad_mode": "reflect"},
+    {"pad_mode": "reflect", "pad": (1, 2, 0, 3), "stride": 2},
+    {"pad_mode": "replicate"},
+    {"pad_mode": "replicate", "pad": (4, 0, 2, 5), "dilate": 2},
+]
+MODES = {"zero": "constant", "reflect": "reflect", "replicate": "replicate"}
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4)])
+@pytest.mark.parametrize("options", CONVOLUTIONS)
+def test_convolutions(options, kernel, groups):
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((2, 9, 11, 4)), rng.standard_normal((*kernel, 4 // groups, 6))
+    b = rng.standard_normal(6)
+    y, cache = ops.conv(x, w, b, **options)
+    full = {"stride": 1, "pad": 1, "dilate": 1, "pad_mode": "zero", **options}
+    top, bottom, left, right = np.broadcast_to(full["pad"], 4).tolist()
+    tensors = [channels_first(x), torch.from_numpy(w.transpose(3, 2, 0, 1).copy()), torch.from_numpy(b)]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    padded = functional.pad(tensors[0], (left, right, top, bottom), MODES[full["pad_mode"]])
+    expected = functional.conv2d(padded, *tensors[1:], full["stride"], 0, full["dilate"], groups)
+    dy = rng.standard_normal(y.shape)
+    dw, db = ops.conv_backward_filter(dy, x, cache)
+    dx = ops.conv_backward_input(dy, cache)
+    ours = dx.transpose(0, 3, 1, 2), dw.transpose(3, 2, 0, 1), db
+    compare(y, expected, list(zip(tensors, ours, strict=True)), dy)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sides", [(1, 1, 1, 1), (0, 3, 2, 1)])
+def test_paddings(mode, sides):
+    x = np.random.default_rng(4).standard_normal((2, 5, 4, 3))
+    y, cache = ops.pad(x, sides, mode)
+    tensor = channels_first(x).requires_grad_()
+    expected = functional.pad(tensor, (*sides[2:], *sides[:2]), MODES[mode])
+    dy = np.random.default_rng(5).standard_normal(y.shape)
+    compare(y, expected, [(tensor, ops.pad_backward(dy, cache).transpose(0, 3, 1, 2))], dy)
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil"])
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (2, 3)])
+@pytest.mark.parametrize(("window", "stride", "pad"), [(2, 2, 0), (3, 2, 0), (2, 3, 0), ((2, 3), (1, 2), 1), (2, 2, 1)])
+@pytest.mark.parametrize("method", ["max", "average"])
+def test_pools(method, window, stride, pad, size, rounding):
+    x = np.random.default_rng(6).standard_normal((2, *size, 3))
+    window, stride = np.broadcast_to(window, 2).tolist(), np.broadcast_to(stride, 2).tolist()
+    if rounding == "floor" and any(size[axis] + 2 * pad < window[axis] for axis in (0, 1)):
+        pytest.skip("the window does not fit")
+    tensor = channels_first(x).requires_grad_()
+    ceil = rounding == "ceil"
+    if method == "max":
+        y, cache = ops.max_pool(x, window, stride, pad, rounding)
+        expected = functional.max_pool2d(tensor, window, stride, pad, ceil_mode=ceil)
+        back = ops.max_pool_backward
+    else:
+        y, cache = ops.avg_pool(x, window, stride, pad, rounding)
+        expected = functional.avg_pool2d(tensor, window, stride, pad, ceil_mode=ceil, count_include_pad=False)
+        back = ops.avg_pool_backward
+    dy = np.random.default_rng(7).standard_normal(y.shape)
+    compare(y, expected, [(tensor, back(dy, cache).transpose(0, 3, 1, 2))], dy)
+
+
+def test_the_rectifier_and_its_derivative_at_zero():
+    x = np.random.default_rng(8).integers(-2, 3, (2, 5, 7, 3)).astype("float64")
+    y, cache = ops.relu(x)
+    tensor = channels_first(x).requires_grad_()
+    dy = np.random.default_rng(9).standard_normal(y.shape)
+    compare(y, functional.relu(tensor), [(tensor, ops.relu_backward(dy, cache).transpose(0, 3, 1, 2))], dy)

@@ -1,0 +1,248 @@
+"""The gradient checker passes what is right and catches what is one per cent wrong, wherever it is wrong."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vggnumpy import checks, losses, ops
+from vggnumpy.gradcheck import (
+    check_adjoint,
+    check_gradient,
+    check_vjp,
+    distinct,
+    random_direction,
+    relative_error,
+)
+from vggnumpy.nets import ARCHITECTURES, Network, fit_table, random_network
+from vggnumpy.objective import Objective
+
+
+def outcomes(part=""):
+    """Run the checks whose name holds `part`."""
+    return [checks.Check(name, measure()) for name, measure in checks.all_checks() if part in name]
+
+
+def failed(part):
+    found = outcomes(part)
+    assert found, part
+    return [check.name for check in found if not check.passed]
+
+
+def test_every_check_passes():
+    found = list(checks.run_checks())
+    assert [check.name for check in found if not check.passed] == []
+    assert len({check.name for check in found}) == len(found) > 80
+
+
+def test_every_operator_and_loss_has_a_check():
+    names = " ".join(name for name, _ in checks.all_checks())
+    for backward in (name for name in ops.__all__ if "backward" in name):
+        assert backward in names
+    for loss in ("content, gatys", "gram, gatys", "size, power", "variation, beta", "Objective", "Network.backward"):
+        assert loss in names
+
+
+def wrong(function, component=None, factor=1.01):
+    """Return `function` with its result, or one component of it, one per cent too large."""
+
+    def planted(*args, **kwargs):
+        out = function(*args, **kwargs)
+        if component is None:
+            return out * factor
+        parts = [part * factor if i == component else part for i, part in enumerate(out)]
+        return tuple(parts) if isinstance(out, tuple) else parts
+
+    return planted
+
+
+# Module, function, which part of its result, and what the checks that must fail have in their name.
+PLANTED = [
+    (ops, "pad_backward", None, "pad_backward"),
+    (ops, "conv_backward_input", None, "conv_backward_input"),
+    (ops, "conv_backward_filter", 0, "conv_backward_filter dw"),
+    (ops, "conv_backward_filter", 1, "conv_backward_filter db"),
+    (ops, "max_pool_backward", None, "max_pool_backward"),
+    (ops, "avg_pool_backward", None, "avg_pool_backward"),
+    (ops, "relu_backward", None, "relu_backward"),
+    (ops, "concat_backward", 0, "concat_backward"),
+    (ops, "concat_backward", 1, "concat_backward"),
+    (losses, "content", 1, "content, "),
+    (losses, "gram", 1, "gram, "),
+    (losses, "size", 1, "size, "),
+    (losses, "variation", 1, "variation, "),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "component", "part"), PLANTED, ids=[f"{p[3]}{p[2]}" for p in PLANTED])
+def test_one_per_cent_in_any_gradient_fails_every_check_of_it(monkeypatch, module, name, component, part):
+    monkeypatch.setattr(module, name, wrong(getattr(module, name), component))
+    assert failed(part) == [name for name, _ in checks.all_checks() if part in name]
+
+
+PARTS_OF_LOSSES = [
+    ("vggnumpy.losses.content", "content_cotangent", "content, "),
+    ("vggnumpy.losses.gram", "gram_cotangent", "gram, "),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "part"), PARTS_OF_LOSSES)
+def test_one_per_cent_inside_a_loss_fails_every_check_of_it(monkeypatch, module, name, part):
+    monkeypatch.setattr(sys.modules[module], name, wrong(getattr(losses, name)))
+    assert failed(part) == [name for name, _ in checks.all_checks() if part in name]
+
+
+def test_one_per_cent_in_the_derivative_with_respect_to_the_gram_matrix_fails(monkeypatch):
+    monkeypatch.setattr(sys.modules["vggnumpy.losses.gram"], "gram_value", wrong(losses.gram_value, 1))
+    assert failed("gram, ") == [name for name, _ in checks.all_checks() if "gram, " in name]
+
+
+def test_the_form_for_symmetric_targets_is_caught_by_the_targets_that_are_not(monkeypatch):
+    def symmetric_only(F, S):
+        return (F.reshape(-1, F.shape[-1]) @ (2 * S)).reshape(F.shape)
+
+    monkeypatch.setattr(sys.modules["vggnumpy.losses.gram"], "gram_cotangent", symmetric_only)
+    caught = failed("gram, ")
+    assert len(caught) == 8
+    assert all("asymmetric target" in name or "single-entry target" in name for name in caught)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conv_backward_input",
+        "relu_backward",
+        "avg_pool_backward",
+        "concat_backward",
+        "preprocess_backward",
+        "backward",
+    ],
+)
+def test_one_per_cent_inside_a_network_fails_its_check(monkeypatch, name):
+    owner = Network if hasattr(Network, name) else ops
+    component = 1 if name == "concat_backward" else None
+    monkeypatch.setattr(owner, name, wrong(getattr(owner, name), component))
+    assert failed("Network.backward") == ["Network.backward, branches"]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Let the check of the objective use a VGG-19 of 6 channels, so that it takes no time."""
+    table, before = ARCHITECTURES["vgg19"], 3
+    shapes = {}
+    for layer in table:
+        if layer.kind == "conv":
+            shapes[layer.name], before = (3, 3, before, 6), 6
+    table = fit_table(table, shapes)
+    monkeypatch.setattr(checks, "random_network", lambda _, **options: random_network(table, **options))
+    # Few channels make for small features; a larger weight keeps the content's share of the gradient.
+    heavy = {"content": {"relu4_2": 0.1}}
+    monkeypatch.setattr(checks, "Objective", lambda *images, **terms: Objective(*images, **(terms | heavy)))
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_the_check_of_a_narrow_objective_passes(narrow, pooling):
+    assert failed(f"Objective, VGG-19 at 32×32, {pooling}") == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "component", "pooling"),
+    [
+        (ops, "conv_backward_input", None, "max"),
+        (ops, "relu_backward", None, "max"),
+        (ops, "max_pool_backward", None, "max"),
+        (ops, "avg_pool_backward", None, "average"),
+        (Network, "preprocess_backward", None, "max"),
+        (Network, "backward", None, "max"),
+        (losses, "content", 1, "max"),
+        (losses, "gram_value", 1, "max"),
+        (losses, "gram_cotangent", None, "max"),
+        (losses, "size", 1, "max"),
+        (losses, "variation", 1, "max"),
+    ],
+)
+def test_one_per_cent_in_any_piece_fails_the_check_of_the_objective(
+    monkeypatch, narrow, owner, name, component, pooling
+):
+    monkeypatch.setattr(owner, name, wrong(getattr(owner, name), component))
+    assert failed(f"Objective, VGG-19 at 32×32, {pooling}") == [f"Objective, VGG-19 at 32×32, {pooling} pooling"]
+
+
+def test_one_per_cent_in_a_single_term_of_an_objective_is_caught(monkeypatch):
+    net = checks._branching()
+    rng = np.random.default_rng(1)
+    image, p, s = (rng.uniform(0, 255, (7, 6, 3)) for _ in range(3))
+    weights = {"content": {"pool": 1.0}, "style": {"relu1": 1.0, "join": 1.0}, "size": 1e-4, "variation": 1e-4}
+    fun = Objective(net, p, s, **weights)
+    assert check_gradient(fun, image) < checks.TOLERANCE
+    for name in list(fun.terms):
+        gradient = fun(image)[1] + 0.01 * fun.terms[name].gradient()
+        assert check_gradient(lambda x, g=gradient: (fun(x)[0], g), image) > checks.TOLERANCE, name
+
+
+def test_a_check_passes_up_to_the_tolerance():
+    assert checks.Check("a", checks.TOLERANCE).passed
+    assert not checks.Check("a", 1.1 * checks.TOLERANCE).passed
+    assert not replace(checks.Check("a", 0.0), error=float("nan")).passed
+    assert not checks.Check("a", float("inf")).passed
+
+
+def test_a_gradient_that_is_right_passes_and_one_per_cent_is_measured_as_such():
+    x = distinct((4, 5))
+
+    def cubes(x, factor=1.0):
+        return float((x**3).sum()), factor * 3 * x**2
+
+    assert check_gradient(cubes, x) < 1e-8
+    assert check_gradient(lambda x: cubes(x, 1.01), x) == pytest.approx(0.01 / 1.01, rel=1e-4)
+
+
+def test_an_error_in_a_single_entry_is_caught():
+    x = distinct((4, 5))
+
+    def squares(x):
+        gradient = 2 * x
+        gradient[2, 3] *= 1.01
+        return float((x**2).sum()), gradient
+
+    assert check_gradient(squares, x) > 1e-6
+
+
+def test_a_function_that_is_not_finite_never_passes():
+    x = np.ones((2, 2))
+    assert check_gradient(lambda x: (float("nan"), x), x) == float("inf")
+    assert check_gradient(lambda x: (1.0, np.full_like(x, np.nan)), x) == float("inf")
+    assert check_gradient(lambda x: (1.0, np.zeros_like(x)), x) == 0
+
+
+def test_operators_and_transposes():
+    matrix = np.random.default_rng(2).standard_normal((6, 4))
+    x = distinct((4,))
+    assert check_vjp(lambda x: (matrix @ x, None), lambda dy, _: matrix.T @ dy, x) < 1e-8
+    assert check_adjoint(lambda x: (matrix @ x, None), lambda dy, _: matrix.T @ dy, x) < 1e-15
+    assert check_vjp(lambda x: (matrix @ x, None), lambda dy, _: 1.01 * matrix.T @ dy, x) > 1e-3
+    assert check_adjoint(lambda x: (matrix @ x, None), lambda dy, _: 1.01 * matrix.T @ dy, x) > 1e-4
+    assert check_vjp(lambda x: (x**2, x), lambda dy, x: 2 * x * dy, x) < 1e-7
+
+
+def test_distinct_values_keep_their_distance():
+    x = distinct((3, 4, 5), rng=1, gap=0.1)
+    values = np.sort(x.ravel())
+    np.testing.assert_allclose(np.diff(values), 0.1, rtol=1e-9)
+    assert abs(values).min() == pytest.approx(0.05)
+    np.testing.assert_array_equal(x, distinct((3, 4, 5), rng=1, gap=0.1))
+    assert not np.array_equal(x, distinct((3, 4, 5), rng=2, gap=0.1))
+
+
+def test_directions_have_no_entry_near_zero():
+    d = random_direction((1000,), np.random.default_rng(0))
+    assert abs(d).min() >= 0.5 and abs(d).max() <= 1.5 and 400 < (d > 0).sum() < 600
+
+
+def test_relative_error():
+    assert relative_error(1.0, 1.0) == relative_error(0.0, 0.0) == 0
+    assert relative_error(0.0, 2.0) == 1 and relative_error(1.0, -1.0) == 2
+    assert relative_error(99.0, 100.0) == relative_error(-100.0, -99.0) == 0.01
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        assert relative_error(bad, 1.0) == relative_error(1.0, bad) == relative_error(bad, bad) == float("inf")
