@@ -19,7 +19,7 @@ against it is all that style transfer does.  `Network.inspect` keeps every deriv
 Nothing of that needs to be believed.  Take any layer's output x, move it a little in a random direction d and let the
 *rest* of the network compute L again: (L(x + h·d) − L(x − h·d)) / 2h must be ⟨dzdx, d⟩.  The last column of the table
 is the relative difference of the two, in float64.  (The pools average here, as in Gatys' paper.  Behind a rectifier
-max pooling has windows full of zeros, a tie that no derivative survives; see example 02.)
+max pooling has windows full of zeros, ties that have no derivative.)
 
 Run::
 

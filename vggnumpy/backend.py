@@ -140,9 +140,9 @@ def to_host(array: Any) -> np.ndarray:
     return backend_of(array).to_host(array)
 
 
-def _check_dtypes(name: str, values: Iterator[Any]) -> None:
-    """Every array must be float32, or every array float64: work never changes precision on its way."""
-    dtypes = {str(array.dtype) for array, _ in _arrays(values)}
+def check_dtypes(name: str, *values: Any) -> None:
+    """Raise ``TypeError`` unless all arrays are float32, or all float64: work never changes precision on its way."""
+    dtypes = {str(array.dtype) for array, _ in _arrays(iter(values))}
     if not dtypes <= set(FLOAT_TYPES):
         raise TypeError(f"{name} works on float32 or float64 arrays, got {', '.join(sorted(dtypes))}")
     if len(dtypes) > 1:
@@ -176,7 +176,7 @@ def operator(body: Any = None, *, any_array: bool = False) -> Any:
     @functools.wraps(body)
     def dispatch(*args: Any, **kwargs: Any) -> Any:
         backend = backend_of(*args, *kwargs.values())
-        _check_dtypes(body.__name__, iter((*args, *kwargs.values())))
+        check_dtypes(body.__name__, *args, *kwargs.values())
         chosen = bodies.get(backend.name) or bodies.get("any")
         if chosen is None:
             raise TypeError(f"{body.__name__} has no body for {backend.name} arrays, only for {', '.join(bodies)}")

@@ -118,8 +118,8 @@ class Objective:
         if normalization not in NORMALIZATIONS:
             raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
         self.net = net
-        self.content = {net.layer_name(key): float(weight) for key, weight in (content or {}).items()}
-        self.style = {net.layer_name(key): float(weight) for key, weight in (style or {}).items()}
+        self.content = _by_name(net, content or {})
+        self.style = _by_name(net, style or {})
         self.normalization = normalization
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
@@ -246,3 +246,11 @@ class Objective:
         terms[name] = weight, loss * factor
         dx = dx * (weight * factor)
         return dx if dimage is None else dimage + dx
+
+
+def _by_name(net: Network, weights: Mapping[LayerKey, float]) -> dict[str, float]:
+    """Return layer name → weight; a layer under its name and its number would have two."""
+    named = {net.layer_name(key): float(weight) for key, weight in weights.items()}
+    if len(named) < len(weights):
+        raise InputError(f"a layer is given twice, by name and by number: {', '.join(map(str, weights))}")
+    return named

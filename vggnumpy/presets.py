@@ -14,8 +14,8 @@ from vggnumpy.errors import InputError
 from vggnumpy.nets.network import LayerKey, Network
 
 STYLE_LAYERS: tuple[LayerKey, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-# Where our own preset looks for the content: the deepest of these that the network has.
-CONTENT_LAYERS: tuple[LayerKey, ...] = ("relu4_2", "relu2_2")
+# Where our own preset looks for the content: the first of these that the network has.
+CONTENT_LAYERS: tuple[LayerKey, ...] = ("relu3_2", "relu2_2")
 
 
 def each(layers: tuple[LayerKey, ...], weight: float) -> dict[LayerKey, float]:
@@ -82,7 +82,7 @@ class Settings:
 
 PRESETS: dict[str, Settings] = {
     "default": Settings(
-        "ours: the style layers of Gatys et al. 2016 and the deepest content layer that the network has",
+        "ours: the first four style layers of Gatys et al. 2016; the content less deep than theirs, which keeps faces",
         variation=0.5,
     ),
     "report": Settings(
@@ -169,7 +169,9 @@ def preset(name: str) -> Settings:
 def choose_layers(settings: Settings, net: Network) -> Settings:
     """Fill in layers that the settings leave open, from those that the network has.
 
-    Style weights are 1/n for n layers, so that they add up to 1; the content weight is set against that sum.
+    Style is taken at relu1_1 to relu4_1: relu5_1 has few positions at the coarse scales, most of them at the border,
+    where it leaves a rim of saturated colour.  Style weights are 1/n for n layers, so that they add up to 1; the content
+    weight is set against that sum.
 
     Raises
     ------
@@ -178,14 +180,17 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
     """
     style, content = settings.style_layers, settings.content_layers
     if style is None:
-        layers = tuple(layer for layer in STYLE_LAYERS if layer in net.layers)
+        layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in net.layers)
         style = each(layers, 1 / max(len(layers), 1))
     if content is None:
-        content = each(tuple(layer for layer in CONTENT_LAYERS if layer in net.layers)[:1], CONTENT_WEIGHT)
+        weight = CONTENT_WEIGHT if net.provenance.get("trained", True) else UNTRAINED_CONTENT_WEIGHT
+        content = each(tuple(layer for layer in CONTENT_LAYERS if layer in net.layers)[:1], weight)
     if not style and not content:
         raise InputError(f"network {net.name} has none of the usual layers; name some of {', '.join(net.layers)}")
     return replace(settings, style_layers=style, content_layers=content)
 
 
-# Chosen by eye: ten times as much leaves a photograph with brush marks, a tenth dissolves eyes and mouths.
+# Chosen by eye: ten times as much leaves a photograph with brush marks, a tenth dissolves eyes and mouths.  Random
+# filters hold a face less firmly than trained ones.
 CONTENT_WEIGHT = 0.01
+UNTRAINED_CONTENT_WEIGHT = 0.04

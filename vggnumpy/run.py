@@ -42,7 +42,7 @@ def demo_portrait() -> Path:
     return path
 
 
-def best_network(seed: int) -> Network:
+def best_network(seed: int = 0) -> Network:
     """Return the best network there is: VGG-19 if its weights are here, else the built-in one, else a random one."""
     for name in ("vgg19", "builtin"):
         if find_weights(name) is not None:
@@ -122,7 +122,7 @@ def run_transfer(
         **(overrides or {}),
     )
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
-    if "random" in plan.net.name:
+    if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
     with _Bar(out, save_every) as bar:
         result = paint(plan, bar)

@@ -266,6 +266,14 @@ def test_weights_of_two_dtypes_are_refused():
         net.astype("float16")
 
 
+@pytest.mark.parametrize("shape", [(5,), (6, 1), ()])
+def test_a_bias_that_does_not_fit_its_filters_is_refused(shape):
+    net = branching()
+    weights = {**net.weights, "left": (net.weights["left"][0], np.zeros(shape))}
+    with pytest.raises(InputError, match="the bias of layer left has shape"):
+        replace(net, weights=weights)
+
+
 def test_a_network_does_not_reach_around_the_operators():
     """Replacing an operator in `vggnumpy.ops` replaces it in the network: the tests above rely on it."""
     assert sys.modules["vggnumpy.nets.network"].ops is ops

@@ -167,6 +167,7 @@ def test_transposed_filters_are_named(shape):
     ("table", "shapes", "message"),
     [
         (TABLE, {"conv1_1": (3, 3, 3, 8)}, "the weights of layer conv1_2 are missing"),
+        (TABLE, {**SHAPES, "conv1_1": (3, 3, 24)}, "the filters of layer conv1_1 have 3 axes instead of 4"),
         (TABLE, {**SHAPES, "conv9": (1, 1, 1, 1)}, "weights hold layers that the network does not have: conv9"),
         ((*TABLE, relu("relu1_1", inputs=("pool1",))), SHAPES, "two layers have the name relu1_1"),
         ((*TABLE, relu("input", inputs=("pool1",))), SHAPES, "two layers have the name input"),

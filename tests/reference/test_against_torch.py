@@ -100,14 +100,12 @@ def test_paddings(mode, sides):
 
 
 @pytest.mark.parametrize("rounding", ["floor", "ceil"])
-@pytest.mark.parametrize("size", [(8, 6), (7, 9), (2, 3)])
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (3, 3)])
 @pytest.mark.parametrize(("window", "stride", "pad"), [(2, 2, 0), (3, 2, 0), (2, 3, 0), ((2, 3), (1, 2), 1), (2, 2, 1)])
 @pytest.mark.parametrize("method", ["max", "average"])
 def test_pools(method, window, stride, pad, size, rounding):
     x = np.random.default_rng(6).standard_normal((2, *size, 3))
     window, stride = np.broadcast_to(window, 2).tolist(), np.broadcast_to(stride, 2).tolist()
-    if rounding == "floor" and any(size[axis] + 2 * pad < window[axis] for axis in (0, 1)):
-        pytest.skip("the window does not fit")
     tensor = channels_first(x).requires_grad_()
     ceil = rounding == "ceil"
     if method == "max":

@@ -77,7 +77,7 @@ def content_value(statistics: ContentStatistics, normalization: str = "gatys") -
 def content_cotangent(F: Any, P: Any, factor: float) -> Any:
     """Return 2 · factor · (F − P), the derivative with respect to the features at hand."""
     de = F - P
-    de *= float(2 * factor)
+    de *= 2 * factor
     return de
 
 
@@ -110,4 +110,4 @@ def content(F: Any, P: Any, normalization: str = "gatys") -> tuple[float, Any]:
         If the dtypes differ.
     """
     value, factor = content_value(content_statistics(F, P), normalization)
-    return value, content_cotangent(F, P, factor)
+    return value, content_cotangent(F, P, float(factor))

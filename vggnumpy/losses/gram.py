@@ -14,7 +14,8 @@ normalization   k                source
 ``gatys``       1/(4C²)          Gatys, Ecker and Bethge 2016, equation 4: 1/(4C²M²) Σ (G − A)² when they agree
 ``mean_square`` 1/C⁴             neural-style (Johnson 2015): mean of (G/(CM) − A/(C M_a))².  Gatys' own published
                                  code weighs the mean of R² with 1000/C², which is ``mean_square`` times 1000
-``relative``    M_a² / Σ A²      ours: 1 for an image without any style, whatever the scale of the features
+``relative``    M_a² / Σ A²      ours: 0 for the style, 1 for no style at all, more for too much of another;
+                                 the same whatever the scale of the features
 =============== ================ ==============================================================================
 
 Derivation.  A small change δF changes G by δG = δFᵀ F + Fᵀ δF.  From (1), δL = Σ_ij S_ij δG_ij with S = 2k R / M, so
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vggnumpy.backend import array_module, operator, sum_of_squares
+from vggnumpy.backend import operator, sum_of_squares
 
 NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
 
@@ -141,5 +142,5 @@ def gram(F: Any, A: Any, positions: int | None = None, normalization: str = "gat
         If the dtypes differ.
     """
     G, M = gram_statistics(F)
-    value, S = gram_value(G, array_module(F).asarray(A), M, M if positions is None else positions, normalization)
+    value, S = gram_value(G, A, M, M if positions is None else positions, normalization)
     return value, gram_cotangent(F, S)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vggnumpy.backend import array_module, operator, sum64, sum_of_squares
+from vggnumpy.backend import array_module, check_dtypes, operator, sum64, sum_of_squares
 
 
-@operator(any_array=True)
 def size(x: Any, power: float = 2, center: Any = 0.0) -> tuple[float, Any]:
     """Return the size regulariser and its gradient.
 
@@ -41,6 +40,7 @@ def size(x: Any, power: float = 2, center: Any = 0.0) -> tuple[float, Any]:
     """
     if not power >= 1:
         raise ValueError(f"the power of the size regulariser must be at least 1, got {power!r}")
+    check_dtypes("size", x)
     xp = array_module(x)
     away = x - xp.asarray(center, x.dtype)
     if power == 2:

@@ -16,7 +16,7 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 def random_network(
     table: str | tuple[Layer, ...] = "vgg19",
     rng: int | np.random.Generator | None = 0,
-    pooling: str = "max",
+    pooling: str | None = None,
     dtype: str = "float32",
 ) -> Network:
     """Return a network with random filters (He et al. 2015) and zero biases.
@@ -30,8 +30,8 @@ def random_network(
         An architecture's name, or any layer table.
     rng : int, Generator or None
         Seed; drawn on the host in float64, so that the same seed gives the same network everywhere.
-    pooling : {"max", "average"}
-        What the pools compute.
+    pooling : {"max", "average"}, optional
+        What the pools compute; by default what the table says, which is the maximum for the architectures.
     dtype : {"float32", "float64"}
 
     Raises
@@ -50,9 +50,10 @@ def random_network(
             weights[layer.name] = filters.astype(dtype), np.zeros(layer.channels, dtype)
         depth[layer.name] = layer.channels if layer.kind == "conv" else incoming
     name = f"random {table}" if isinstance(table, str) else "random network"
-    provenance = {"source": f"He initialisation, seed {rng}" if isinstance(rng, int) else "He initialisation"}
+    source = f"He initialisation, seed {rng}" if isinstance(rng, int) else "He initialisation"
+    provenance = {"source": source, "trained": False}
     network = Network(name, layers, weights, mean=IMAGENET_MEAN, provenance=provenance)
-    return network.with_pooling(pooling)
+    return network if pooling is None else network.with_pooling(pooling)
 
 
 def centre_filters(net: Network) -> Network:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy import ops
-from vggnumpy.backend import FLOAT_TYPES, array_module
+from vggnumpy.backend import FLOAT_TYPES, array_module, to_host
 from vggnumpy.errors import InputError
 from vggnumpy.nets.tables import INPUT, Layer, check_table
 
@@ -125,7 +125,7 @@ class Network:
         """The RGB colour (0–255) that the first 3×3 layer sees as zero: what the pixels are centred on."""
         color = np.array(self.mean, "float64")
         if "conv0" in self.weights:  # z = (p − mean)·scale·W + b is zero at p = mean − b W⁻¹ / scale
-            w, b = (np.asarray(array, "float64") for array in self.weights["conv0"])
+            w, b = (to_host(array).astype("float64") for array in self.weights["conv0"])
             color = color - np.linalg.solve(w[0, 0].T, b) / np.array(self.scale)
         return color[list(CHANNEL_ORDERS[self.channel_order])]
 

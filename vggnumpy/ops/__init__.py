@@ -6,7 +6,7 @@ Conventions, once for all of them:
 * the forward pass returns ``y, cache``; the cache is all that the backward pass needs;
 * if L is any scalar that depends on y, then ``dy`` is the array of its derivatives ∂L/∂y, of y's shape, and the
   backward pass returns dx = ∂L/∂x = Jᵀ dy, of x's shape, where J is the Jacobian of the operator at x;
-* no operator writes to its inputs; `pad` and `concat_backward` may return views of them.
+* no operator writes to its inputs; `pad`, `pad_backward` and `concat_backward` may return views of them.
 """
 
 from vggnumpy.ops.concat import concat, concat_backward

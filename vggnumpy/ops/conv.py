@@ -36,8 +36,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from vggnumpy.backend import operator
-from vggnumpy.ops.geometry import Number, batched, check_cotangent, conv_size, pair
+from vggnumpy.backend import check_dtypes, operator
+from vggnumpy.ops.geometry import Number, batched, check_cotangent, conv_size, four_sides, pair
 from vggnumpy.ops.pad import PadCache, pad, pad_backward
 
 # Bytes of X in work at one time. Measured on two cores: 1 MB loses a third in the products, 16 MB a quarter to
@@ -99,10 +99,11 @@ def conv(
     """
     step, spread = pair(stride, "stride"), pair(dilate, "dilate")
     _check_filters(x, w, b)
-    padded, padding = _pad(x, pad, pad_mode)
+    sides = four_sides(pad)
+    heights = conv_size(x.shape[-3], w.shape[0], sides.top, sides.bottom, step[0], spread[0])
+    widths = conv_size(x.shape[-2], w.shape[1], sides.left, sides.right, step[1], spread[1])
+    padded, padding = _pad(x, sides, pad_mode)
     images = batched(padded, "x")
-    heights = conv_size(images.shape[1], w.shape[0], 0, 0, step[0], spread[0])
-    widths = conv_size(images.shape[2], w.shape[1], 0, 0, step[1], spread[1])
     filters = w.shape[3]
     y = np.empty((images.shape[0], heights, widths, filters), x.dtype)
     for n, rows, windows in _strips(images, w.shape, heights, widths, step, spread):
@@ -140,8 +141,11 @@ def conv_backward_input(dy: Any, cache: ConvCache) -> Any:
     ------
     ValueError
         If `dy` has another shape than y.
+    TypeError
+        If `dy` has another dtype than the filters.
     """
     check_cotangent(dy, cache.y_shape, "conv_backward_input")
+    check_dtypes("conv_backward_input", dy, cache.w)
     w, (sy, sx), (ey, ex) = cache.w, cache.stride, cache.dilate
     kh, kw = w.shape[:2]
     dpadded = np.zeros(cache.padding.y_shape, dy.dtype)
@@ -189,6 +193,7 @@ def conv_backward_filter(dy: Any, x: Any, cache: ConvCache) -> tuple[Any, Any]:
         If `dy` or `x` has another shape than in the forward pass.
     """
     check_cotangent(dy, cache.y_shape, "conv_backward_filter")
+    check_dtypes("conv_backward_filter", dy, cache.w)
     if x.shape != cache.padding.x_shape:
         raise ValueError(
             f"conv_backward_filter: x must be the forward pass's, of shape {cache.padding.x_shape}, got {x.shape}"

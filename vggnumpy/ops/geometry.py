@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 Number = int | Sequence[int]
@@ -25,10 +25,10 @@ def pair(value: Number, name: str, smallest: int = 1) -> tuple[int, int]:
     ValueError
         If it is neither one nor two integers, or one of them is below `smallest`.
     """
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
-    if len(numbers) != 2 or any(int(number) != number or number < smallest for number in numbers):
+    numbers = _integers(value, 2, smallest)
+    if numbers is None:
         raise ValueError(f"{name} must be one or two integers of at least {smallest}, got {value!r}")
-    return int(numbers[0]), int(numbers[1])
+    return numbers[0], numbers[1]
 
 
 def four_sides(value: Number, name: str = "pad") -> Sides:
@@ -39,10 +39,18 @@ def four_sides(value: Number, name: str = "pad") -> Sides:
     ValueError
         If it is neither one nor four non-negative integers.
     """
-    numbers = (value,) * 4 if isinstance(value, int) else tuple(value)
-    if len(numbers) != 4 or any(int(number) != number or number < 0 for number in numbers):
+    numbers = _integers(value, 4, 0)
+    if numbers is None:
         raise ValueError(f"{name} must be one or four non-negative integers, got {value!r}")
-    return Sides(*(int(number) for number in numbers))
+    return Sides(*numbers)
+
+
+def _integers(value: Any, count: int, smallest: int) -> tuple[int, ...] | None:
+    """Return one number `count` times, or `count` numbers; None if they are not that, or not integers in range."""
+    numbers = tuple(value) if isinstance(value, Iterable) else (value,) * count
+    if len(numbers) != count or any(int(number) != number or number < smallest for number in numbers):
+        return None
+    return tuple(int(number) for number in numbers)
 
 
 def conv_size(size: int, kernel: int, before: int, after: int, stride: int, dilate: int) -> int:

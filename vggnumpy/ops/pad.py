@@ -82,7 +82,7 @@ def pad_backward(dy: Any, cache: PadCache) -> Any:
     Returns
     -------
     dx : ndarray
-        Derivative with respect to `x`, of its shape.
+        Derivative with respect to `x`, of its shape; a view of `dy` for ``zero``, of a new array otherwise.
 
     Raises
     ------
@@ -90,22 +90,18 @@ def pad_backward(dy: Any, cache: PadCache) -> Any:
         If `dy` has another shape than the padded images.
     """
     check_cotangent(dy, cache.y_shape, "pad_backward")
-    sides, mode = cache.sides, cache.mode
-    if not any(sides):
-        return dy
-    rows, columns = cache.x_shape[-3], cache.x_shape[-2]
-    batch = batched(dy, "dy")
-    batch = _fold(batch, 1, rows, sides.top, sides.bottom, mode)
-    batch = _fold(batch, 2, columns, sides.left, sides.right, mode)
-    return batch if dy.ndim == 4 else batch[0]
-
-
-def _fold(dy: Any, axis: int, size: int, before: int, after: int, mode: str) -> Any:
-    """Add the border along one axis (1 or 2) to the rows it was copied from; a new array, `dy` is kept."""
-    lines = dy.swapaxes(0, axis)
-    dx = lines[before : before + size].copy()
-    if mode != "zero":
-        source = np.pad(np.arange(size), (before, after), mode=PAD_MODES[mode])  # type: ignore[call-overload]
-        for i in (*range(before), *range(before + size, before + size + after)):
-            dx[source[i]] += lines[i]
-    return dx.swapaxes(0, axis)
+    (top, bottom, left, right), mode = cache.sides, cache.mode
+    height, width = cache.x_shape[-3:-1]
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    if mode == "zero" or not any(cache.sides):
+        return dy[..., rows, columns, :]
+    # Rows first, at full width, so that a corner goes to its row's border and from there on to its pixel.
+    middle = dy[..., rows, :, :].copy()
+    source = np.pad(np.arange(height), (top, bottom), mode=PAD_MODES[mode])  # type: ignore[call-overload]
+    for i in (*range(top), *range(rows.stop, rows.stop + bottom)):
+        middle[..., source[i], :, :] += dy[..., i, :, :]
+    dx = middle[..., columns, :]
+    source = np.pad(np.arange(width), (left, right), mode=PAD_MODES[mode])  # type: ignore[call-overload]
+    for j in (*range(left), *range(columns.stop, columns.stop + right)):
+        dx[..., source[j], :] += middle[..., j, :]
+    return dx

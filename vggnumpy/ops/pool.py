@@ -72,7 +72,8 @@ def max_pool(
     geometry = _geometry(x, window, stride, pad, rounding)
     outside = -np.inf
     images, y = _padded(x, geometry, outside), np.full(_batch_shape(geometry.y_shape), outside, x.dtype)
-    tap = np.zeros(y.shape, np.min_scalar_type(geometry.window[0] * geometry.window[1] - 1))
+    tap = np.empty(y.shape, np.min_scalar_type(geometry.window[0] * geometry.window[1] - 1))
+    tap[...] = _first_inside(geometry)  # stands where all of a window is −∞, which no comparison notices
     for number, view in _taps(images, geometry):
         tap[view > y] = number
         np.maximum(y, view, out=y)
@@ -221,6 +222,14 @@ def _taps(images: Any, geometry: PoolGeometry) -> Iterator[tuple[int, Any]]:
         for u in range(kh):
             view = images[:, u : u + (rows - 1) * sy + 1 : sy, v : v + (columns - 1) * sx + 1 : sx]
             yield v * kh + u, view
+
+
+def _first_inside(geometry: PoolGeometry) -> Any:
+    """Return H'×W'×1: the number of each window's first tap that lies inside the image."""
+    (top, left), (sy, sx) = geometry.before, geometry.stride
+    u = np.maximum(top - sy * np.arange(geometry.y_shape[-3]), 0)
+    v = np.maximum(left - sx * np.arange(geometry.y_shape[-2]), 0)
+    return (v[None, :] * geometry.window[0] + u[:, None])[..., None]
 
 
 def _counts(geometry: PoolGeometry, dtype: Any) -> Any:
