@@ -170,8 +170,8 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
     """Fill in layers that the settings leave open, from those that the network has.
 
     Style is taken at relu1_1 to relu4_1: relu5_1 has few positions at the coarse scales, most of them at the border,
-    where it leaves a rim of saturated colour.  Style weights are 1/n for n layers, so that they add up to 1; the content
-    weight is set against that sum.
+    where it leaves a rim of saturated colour.  Style weights are 1/n for n layers, so that they add up to 1; the
+    content weight is set against that sum.
 
     Raises
     ------
