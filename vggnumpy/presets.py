@@ -14,8 +14,11 @@ from vggnumpy.errors import InputError
 from vggnumpy.nets.network import LayerKey, Network
 
 STYLE_LAYERS: tuple[LayerKey, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-# Where our own preset looks for the content: the first of these that the network has.
-CONTENT_LAYERS: tuple[LayerKey, ...] = ("relu3_2", "relu2_2")
+# Where our own preset takes the content, the first of these layers that the network has, and its weight.  Chosen by
+# eye: ten times as much leaves a photograph with brush marks, a tenth dissolves eyes and mouths.  Random filters hold a
+# face less firmly than trained ones, and the less the deeper they are.
+CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu3_2", "relu2_2"), 0.01
+UNTRAINED_CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu2_2",), 0.04
 
 
 def each(layers: tuple[LayerKey, ...], weight: float) -> dict[LayerKey, float]:
@@ -183,14 +186,8 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
         layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in net.layers)
         style = each(layers, 1 / max(len(layers), 1))
     if content is None:
-        weight = CONTENT_WEIGHT if net.provenance.get("trained", True) else UNTRAINED_CONTENT_WEIGHT
-        content = each(tuple(layer for layer in CONTENT_LAYERS if layer in net.layers)[:1], weight)
+        candidates, weight = CONTENT if net.provenance.get("trained", True) else UNTRAINED_CONTENT
+        content = each(tuple(layer for layer in candidates if layer in net.layers)[:1], weight)
     if not style and not content:
         raise InputError(f"network {net.name} has none of the usual layers; name some of {', '.join(net.layers)}")
     return replace(settings, style_layers=style, content_layers=content)
-
-
-# Chosen by eye: ten times as much leaves a photograph with brush marks, a tenth dissolves eyes and mouths.  Random
-# filters hold a face less firmly than trained ones.
-CONTENT_WEIGHT = 0.01
-UNTRAINED_CONTENT_WEIGHT = 0.04
