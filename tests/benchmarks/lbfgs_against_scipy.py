@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize as scipy_minimize
-from scipy.optimize import rosen, rosen_der
 
 import vggnumpy as vn
 from vggnumpy.formats.convert import convert
@@ -27,31 +26,15 @@ from vggnumpy.images import fit_size, read_image, resize
 from vggnumpy.optimize import lbfgs, minimize
 from vggnumpy.optimize.vectors import dot
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+from problems import powell, quadratic, rosenbrock
+
 COUNTS = (20, 50, 100)
 PAIRS = [
     ("content_portrait_grace_hopper.jpg", "style_starry_night_van_gogh.jpg"),
     ("content_tubingen.jpg", "style_great_wave_hokusai.jpg"),
     ("content_cat_chelsea.png", "style_composition_vii_kandinsky.jpg"),
 ]
-
-
-def rosenbrock():
-    return (lambda x: (rosen(x), rosen_der(x))), np.tile([-1.2, 1.0], 50)
-
-
-def powell():
-    def fun(x):
-        a, b, c, d = x.reshape(-1, 4).T
-        p, q, r, s = a + 10 * b, c - d, b - 2 * c, a - d
-        grad = [2 * p + 40 * s**3, 20 * p + 4 * r**3, 10 * q - 8 * r**3, -10 * q - 40 * s**3]
-        return float((p**2 + 5 * q**2 + r**4 + 10 * s**4).sum()), np.stack(grad, axis=1).ravel()
-
-    return fun, np.tile([3.0, -1.0, 0.0, 1.0], 25)
-
-
-def quadratic():
-    curvature = np.geomspace(1, 1e6, 1000)
-    return (lambda x: (float((curvature * x * x).sum() / 2), curvature * x)), np.ones(1000)
 
 
 def style_transfers(shared, pixels, style_weight, dtype):
