@@ -5,7 +5,7 @@ import pytest
 
 import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
-from vggnumpy.plan import scale_sizes
+from vggnumpy.plan import canvas_sides, scale_sizes
 from vggnumpy.presets import PRESETS, choose_layers, preset
 from vggnumpy.transfer import transfer
 
@@ -40,6 +40,23 @@ def test_small_pictures_are_not_enlarged_unless_asked():
 def test_impossible_scales_are_refused(size, scales):
     with pytest.raises(vn.InputError):
         scale_sizes(500, 500, size, scales)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 40), (48, 33), (512, 341)])
+def test_the_canvas_is_a_multiple_of_16_and_the_margin_wide_enough(shape):
+    sides = canvas_sides(preset("default"), shape)
+    assert (shape[0] + sides.top + sides.bottom) % 16 == 0
+    assert (shape[1] + sides.left + sides.right) % 16 == 0
+    assert 8 <= min(sides) <= max(sides) < 16
+    assert not any(canvas_sides(preset("gatys"), shape))
+
+
+def test_the_margin_is_painted_along_and_cut_off():
+    seen = []
+    result = transfer(CONTENT, STYLE, callback=lambda progress: seen.append(progress.pixels.shape), **QUICK)
+    assert result.settings["margin"] == 8
+    assert {*seen, result.pixels.shape} == {(34, 48, 3)}
+    assert not np.array_equal(result.pixels, transfer(CONTENT, STYLE, margin=0, **QUICK).pixels)
 
 
 def test_the_loss_falls_and_the_result_says_how_it_was_made():
@@ -127,6 +144,7 @@ def test_a_preset_whose_layers_are_missing_says_which():
     ("changes", "message"),
     [
         ({"iterations": 0}, "iterations"),
+        ({"margin": -1}, "margin"),
         ({"style_scale": 0}, "style scale"),
         ({"style_scale": float("nan")}, "style scale"),
         ({"nonsense": 1}, "setting 'nonsense' is unknown"),

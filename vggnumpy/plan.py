@@ -13,6 +13,7 @@ from vggnumpy.errors import InputError
 from vggnumpy.formats.load import load_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.nets import Network
+from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
 
 Image = str | Path | np.ndarray
@@ -144,6 +145,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
     chosen = replace(settings, **overrides)
     if chosen.iterations < 1:
         raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
+    if chosen.margin < 0:
+        raise InputError(f"the margin must not be negative, got {chosen.margin}")
     if not chosen.style_scale > 0:
         raise InputError(f"the style scale must be positive, got {chosen.style_scale}")
     return chosen
@@ -187,6 +190,14 @@ def _start(
         start: np.ndarray = (content.mean(axis=(0, 1)) + noise).astype(np.float32)
         return start
     return read_image(settings.start)
+
+
+def canvas_sides(settings: Settings, shape: tuple[int, int]) -> Sides:
+    """Return by how much a picture is extended on each side while it is painted: see `Settings.margin`."""
+    if settings.margin == 0:
+        return Sides(0, 0, 0, 0)
+    height, width = (-(side + 2 * settings.margin) % 16 + 2 * settings.margin for side in shape)
+    return Sides(height // 2, height - height // 2, width // 2, width - width // 2)
 
 
 def style_size(settings: Settings, style: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:

@@ -56,6 +56,10 @@ class Settings:
         Number of sizes gone through, each twice the one before; None begins at a long side of at least 128.
     style_scale : float
         Long side of the style images in units of the result's long side.
+    margin : int
+        Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
+        again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's
+        padding does to the border stays outside the picture.  0 extends nothing.
     first_step : float
         Mean change of a pixel in the first step of L-BFGS, in grey levels.
     """
@@ -76,6 +80,7 @@ class Settings:
     iterations: int = 300
     scales: int | None = None
     style_scale: float = 1.0
+    margin: int = 0
     first_step: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,6 +92,7 @@ PRESETS: dict[str, Settings] = {
     "default": Settings(
         "ours: the first four style layers of Gatys et al. 2016; the content less deep than theirs, which keeps faces",
         variation=0.5,
+        margin=8,
     ),
     "report": Settings(
         "the MatConvNet report on face portraits, which prints no weights, layers, rate or memory: those are ours; "

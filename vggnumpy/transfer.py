@@ -12,8 +12,10 @@ import numpy as np
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
 from vggnumpy.objective import Objective
+from vggnumpy.ops import pad
+from vggnumpy.ops.geometry import Sides
 from vggnumpy.optimize import linear, minimize
-from vggnumpy.plan import Image, Plan, plan_transfer, style_size
+from vggnumpy.plan import Image, Plan, canvas_sides, plan_transfer, style_size
 from vggnumpy.presets import Settings
 
 
@@ -148,19 +150,24 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
     log = _Log(len(plan.sizes), sum(plan.iterations), callback)
     interrupted = False
     for shape, count in zip(plan.sizes, plan.iterations, strict=True):
-        pixels, objective = resize(pixels, shape).astype(net.dtype), None
-        log.begin_scale(pixels)
+        sides = canvas_sides(settings, shape)
+        inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
+        canvas, _ = pad(resize(pixels, shape).astype(net.dtype), sides, "reflect")
+        pixels, objective = canvas[inside], None
+        log.begin_scale(canvas, inside)
         try:
-            objective = _objective(plan, shape)
+            objective = _objective(plan, shape, sides)
             options = _options(settings, count)
-            result = minimize(objective, pixels, method=settings.optimizer, maxiter=count, callback=log, **options)
-            pixels, message = result.x, str(result.message)
+            result = minimize(objective, canvas, method=settings.optimizer, maxiter=count, callback=log, **options)
+            canvas, message = result.x, str(result.message)
         except KeyboardInterrupt:
-            pixels, message, interrupted = log.best, "interrupted", True
+            canvas, message, interrupted = log.best, "interrupted", True
+        pixels = canvas[inside]
+        if interrupted:
             break
     terms: dict[str, float] = {}
     if objective is not None:
-        objective(pixels)  # its last evaluation may have been a trial of the line search
+        objective(canvas)  # its last evaluation may have been a trial of the line search
         terms = {name: float(term.value) for name, term in objective.terms.items()}
     return TransferResult(
         image=to_uint8(pixels),
@@ -188,14 +195,16 @@ class _Log:
         self._callback = callback
         self._began = time.perf_counter()
 
-    def begin_scale(self, pixels: np.ndarray) -> None:
+    def begin_scale(self, canvas: np.ndarray, inside: tuple[slice, slice]) -> None:
         self._scale += 1
-        self.best, self._best_loss = pixels, np.inf
+        self._inside = inside
+        self.best, self._best_loss = canvas, np.inf
 
     def __call__(self, intermediate_result: Any) -> None:
-        pixels, loss = intermediate_result.x, float(intermediate_result.fun)
+        canvas, loss = intermediate_result.x, float(intermediate_result.fun)
         if loss < self._best_loss:
-            self.best, self._best_loss = pixels, loss
+            self.best, self._best_loss = canvas, loss
+        pixels = canvas[self._inside]
         progress = Progress(
             scale=self._scale,
             scales=self._scales,
@@ -212,12 +221,13 @@ class _Log:
             self._callback(progress)
 
 
-def _objective(plan: Plan, shape: tuple[int, int]) -> Objective:
-    """Build the objective of one scale."""
+def _objective(plan: Plan, shape: tuple[int, int], sides: Sides) -> Objective:
+    """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
     settings, dtype = plan.settings, plan.net.dtype
+    content, _ = pad(resize(plan.content, shape).astype(dtype), sides, "reflect")
     return Objective(
         plan.net,
-        resize(plan.content, shape).astype(dtype),
+        content,
         [resize(one, style_size(settings, one, shape)).astype(dtype) for one in plan.styles],
         settings.content_layers,
         settings.style_layers,
