@@ -29,6 +29,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_image("content.png", RNG.integers(0, 256, (40, 56, 3)))
     write_image("style.png", RNG.integers(0, 256, (48, 48, 3)))
+    write_image("start.png", RNG.integers(0, 256, (40, 56, 3)))
     write_weights("net.h5", random_network(architecture("vgg19")[:7], rng=0))
     return tmp_path
 
@@ -52,6 +53,35 @@ def large_png(side: int) -> bytes:
     for name, content in ((b"IDAT", data), (b"IEND", b"")):
         chunks += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
     return header + chunks
+
+
+def test_pictures_on_the_way_never_replace_an_input(folder, capsys):
+    Path("content.png").rename("out.0001.png")
+    arguments = ["transfer", "out.0001.png", "style.png", "-o", "out.png", *QUICK]
+    assert "--save-every" in refused(capsys, *arguments, "--save-every", "1")
+    assert main(arguments) == 0
+
+
+def test_the_start_picture_is_among_the_recorded_inputs(folder):
+    assert main(["transfer", "content.png", "style.png", "-o", "out.png", *QUICK, "--init", "start.png"]) == 0
+    record = json.loads(Path("out.json").read_text())
+    assert [row["path"] for row in record["inputs"]] == ["content.png", "style.png", "start.png"]
+    assert record["device"] == "numpy"
+
+
+def test_a_picture_on_the_way_that_cannot_be_written_does_not_end_the_run(folder, capsys):
+    Path("out.0001.png").mkdir()
+    assert main(["transfer", "content.png", "style.png", "-o", "out.png", *QUICK, "--save-every", "1"]) == 0
+    assert "going on without it" in capsys.readouterr().err
+    assert Path("out.0002.png").is_file()
+
+
+def test_a_reader_that_leaves_is_no_failed_check():
+    command = [sys.executable, "-m", "vggnumpy", "gradcheck"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def refused(capsys, *arguments: str) -> str:
@@ -87,10 +117,9 @@ def test_transfer_writes_the_picture_its_record_and_the_plot(folder, capsys):
     assert "random" in err
 
 
-def test_a_run_can_be_repeated_from_its_record(folder, monkeypatch):
+def test_a_run_can_be_repeated_from_its_record(folder):
     arguments = ["transfer", "content.png", "style.png", "-o", "out.png", *QUICK, "--init", "noise", "--seed", "5"]
-    monkeypatch.setattr(sys, "argv", ["vggnumpy", *arguments])
-    assert main() == 0
+    assert main(arguments) == 0
     first = Path("out.png").read_bytes()
     import shlex
 
@@ -269,6 +298,11 @@ def test_bad_weights(folder, capsys, damage):
         (["-o", "nowhere/out.png"], "nowhere"),
         (["-o", "."], "."),
         (["-o", "content.png"], "content.png"),
+        (["-o", "start.png", "--init", "start.png"], "start.png"),
+        (["--variation", "nan"], "variation"),
+        (["--style-layers", "relu1_1=1,relu1_1=2"], "twice"),
+        (["--style-scale", "1e9"], "memory"),
+        (["--size", "1000000000", "--scales", "1"], "memory"),
         (["--nonsense"], "nonsense"),
     ],
 )

@@ -24,7 +24,7 @@ ROOMS = {
     "objective": {"styles", "nets", "losses", "backend", "errors"},
     "checks": {"objective", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
-    "images": {"files", "errors"},
+    "images": {"files", "system", "errors"},
     "formats": {"nets", "ops", "backend", "files", "errors"},
     "presets": {"nets", "losses", "errors"},
 }

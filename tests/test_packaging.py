@@ -41,11 +41,13 @@ def clone(tmp_path_factory) -> Path:
 
 
 def bare_environment(folder: Path) -> Path:
-    """Make an environment that sees the dependencies of the running one, but has its own packages first."""
+    """Make an environment that has the dependencies of the running one, but not the vggnumpy installed there."""
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
-    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "vggnumpy" not in path.name and not (own / path.name).exists():
+            (own / path.name).symlink_to(path)
     return python
 
 

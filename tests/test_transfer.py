@@ -1,5 +1,8 @@
 """The driver: scales, starts, styles, determinism, interruption."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,7 +50,7 @@ def test_the_canvas_is_a_multiple_of_16_and_the_margin_wide_enough(shape):
     sides = canvas_sides(preset("default"), shape)
     assert (shape[0] + sides.top + sides.bottom) % 16 == 0
     assert (shape[1] + sides.left + sides.right) % 16 == 0
-    assert 8 <= min(sides) <= max(sides) < 16
+    assert 8 <= min(sides) <= max(sides) <= 16
     assert not any(canvas_sides(preset("gatys"), shape))
 
 
@@ -108,15 +111,52 @@ def test_pixels_are_clamped_only_when_written():
 
 
 def test_interrupting_keeps_the_best_image():
+    seen = []
+
     def stop(progress):
+        seen.append(progress.pixels)
         if progress.iteration == 4:
             raise KeyboardInterrupt
 
-    full = transfer(CONTENT, STYLE, net=NET, iterations=8, size=48)
     result = transfer(CONTENT, STYLE, net=NET, iterations=8, size=48, callback=stop)
     assert result.interrupted
     assert len(result.history) == 4
-    assert sum(result.terms.values()) == pytest.approx(full.history[3]["loss"], rel=1e-6)
+    assert np.array_equal(result.pixels, seen[-1])
+
+
+def test_interrupting_before_the_first_step_keeps_the_start(monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["vggnumpy.transfer"], "resize", interrupt)  # vggnumpy.transfer is the function
+    result = transfer(CONTENT, STYLE, **QUICK)
+    assert result.interrupted
+    assert np.array_equal(result.image, CONTENT)
+
+
+def test_fewer_iterations_than_scales_leave_the_coarsest_out():
+    result = transfer(CONTENT, STYLE, net=NET, iterations=1, size=64, scales=2)
+    assert [row["size"] for row in result.history] == [(46, 64)]
+
+
+def test_a_picture_that_cannot_fit_into_memory_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr("vggnumpy.plan.available_memory", lambda: 10**9)
+    with pytest.raises(vn.InputError, match="use a size of"):
+        transfer(CONTENT, STYLE, net=NET, size=20_000)
+    with pytest.raises(vn.InputError, match="use a size of"):
+        transfer(CONTENT, STYLE, net=NET, size=64, style_scale=1e9)
+
+
+def test_a_loss_that_is_not_finite_at_the_start_is_said():
+    weights = {name: (w * np.float32(1e25), b) for name, (w, b) in NET.weights.items()}
+    with pytest.raises(vn.InputError, match="and finite"):
+        transfer(CONTENT, STYLE, **{**QUICK, "net": replace(NET, weights=weights)})
+    with pytest.raises(vn.InputError, match="use smaller weights"):
+        transfer(CONTENT, STYLE, **{**QUICK, "net": replace(NET, weights=weights)}, normalization="gatys")
+
+
+def test_without_a_network_the_best_there_is_paints():
+    assert "random" in transfer(CONTENT, STYLE, iterations=1, size=32).network["name"]
 
 
 @pytest.mark.parametrize("optimizer", ["gradient-descent", "momentum", "adam", "lbfgs-fixed"])
@@ -145,12 +185,22 @@ def test_a_preset_whose_layers_are_missing_says_which():
     [
         ({"iterations": 0}, "iterations"),
         ({"margin": -1}, "margin"),
+        ({"seed": -1}, "seed"),
+        ({"size": 32.0}, "whole number"),
+        ({"start": 3}, "start must be"),
+        ({"variation": float("nan")}, "variation must be a finite number"),
+        ({"variation": -5}, "variation must be a finite number"),
+        ({"style_layers": {"relu1_1": float("inf")}}, "relu1_1 must be a finite number"),
+        ({"content_layers": {"relu2_2": 1e300}}, "relu2_2 must be a finite number"),
+        ({"style_scale": float("inf")}, "style scale"),
         ({"style_scale": 0}, "style scale"),
         ({"style_scale": float("nan")}, "style scale"),
         ({"nonsense": 1}, "setting 'nonsense' is unknown"),
         ({"settings": "nonsense"}, "preset 'nonsense' is unknown"),
         ({"style_weights": [1, 2]}, "as many weights"),
-        ({"style_weights": [-1]}, "none negative"),
+        ({"style_weights": [-1]}, "not be negative"),
+        ({"style_weights": [0]}, "more than 0"),
+        ({"style_weights": [float("nan")]}, "more than 0"),
         ({"pooling": "median"}, "pooling"),
         ({"optimizer": "newton"}, "method"),
         ({"style_layers": {"relu9_9": 1}}, "no layer 'relu9_9'"),
@@ -161,7 +211,20 @@ def test_bad_settings_are_refused_in_a_sentence(changes, message):
         transfer(CONTENT, STYLE, **{**QUICK, **changes})
 
 
-@pytest.mark.parametrize("shape", [(40, 40), (40, 40, 4), (8, 40, 3)])
-def test_arrays_that_are_no_pictures_are_refused(shape):
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((40, 40), np.uint8),
+        np.zeros((40, 40, 4), np.uint8),
+        np.zeros((8, 40, 3), np.uint8),
+        np.zeros((40, 40, 3), np.uint16),
+        np.full((40, 40, 3), np.nan),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_refused(array):
     with pytest.raises(vn.InputError, match="image must be"):
-        transfer(np.zeros(shape, np.uint8), STYLE, **QUICK)
+        transfer(array, STYLE, **QUICK)
+    with pytest.raises(vn.InputError, match="image must be"):
+        transfer(CONTENT, array, **QUICK)
+    with pytest.raises(vn.InputError, match="one style picture"):
+        transfer(CONTENT, [], **QUICK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -11,7 +12,6 @@ from typing import Any, NoReturn
 import vggnumpy
 from vggnumpy.errors import InputError
 
-DEMO_ITERATIONS = 120  # enough to see the style, and a third of the default preset's time
 DESCRIPTION = """\
 Neural style transfer on raw NumPy: paints a photograph in the style of a painting.
 
@@ -30,7 +30,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
-    arguments = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser().parse_args(given)
+    arguments.given = given
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
@@ -38,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = str(error)
     except MemoryError:
         sentence = "there is not enough memory for this; use a smaller --size or a smaller picture"
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         sentence = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
     except KeyboardInterrupt:
@@ -88,6 +94,7 @@ def _add_transfer(commands: Any) -> None:
     parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures to take the style from")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
     parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
     _add_run_options(parser)
     parser.add_argument(
         "--init",
@@ -107,7 +114,6 @@ def _add_transfer(commands: Any) -> None:
 
 
 def _add_run_options(parser: Any) -> None:
-    parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's, mostly 300)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random numbers (default: 0)")
     parser.add_argument(
         "--weights",
@@ -130,7 +136,10 @@ def _layers(text: str) -> dict[str | int, float]:
     for part in text.split(","):
         name, _, weight = part.strip().partition("=")
         try:
-            layers[int(name) if name.isdigit() else name] = float(weight) if weight else 1.0
+            key = int(name) if name.isdecimal() else name
+            if key in layers:
+                raise argparse.ArgumentTypeError(f"layer {name} is given twice")
+            layers[key] = float(weight) if weight else 1.0
         except ValueError:
             raise argparse.ArgumentTypeError(f"{weight!r} is not a weight for layer {name}") from None
     return layers
@@ -170,6 +179,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         save_every=arguments.save_every,
         as_json=arguments.json,
         overrides={name: value for name, value in given.items() if value is not None},
+        arguments=arguments.given,
     )
 
 
@@ -187,6 +197,7 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("-o", "--output", default="demo.png", metavar="OUT", help="default: demo.png")
     parser.add_argument("--style", choices=tuple(PAINTINGS), default="flow_field", help="default: flow_field")
     parser.add_argument("--size", type=int, default=384, metavar="N", help="long side of the result (default: 384)")
+    parser.add_argument("--iterations", type=int, default=120, metavar="N", help="in all (default: 120)")
     _add_run_options(parser)
 
 
@@ -194,7 +205,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     from vggnumpy.paintings import painting_path
     from vggnumpy.run import demo_portrait, run_transfer
 
-    overrides = {"iterations": DEMO_ITERATIONS if arguments.iterations is None else arguments.iterations}
     return run_transfer(
         demo_portrait(),
         [painting_path(arguments.style)],
@@ -204,7 +214,8 @@ def _demo(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=arguments.device,
         as_json=arguments.json,
-        overrides=overrides,
+        overrides={"iterations": arguments.iterations},
+        arguments=arguments.given,
     )
 
 

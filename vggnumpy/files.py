@@ -95,7 +95,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        raise InputError(f"{path}: writing failed, nothing was kept: {reason(error)}") from error
+        raise InputError(f"{path}: this file was not written: {reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, atomic_path, check_output, open_input, reason
+from vggnumpy.system import available_memory
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -114,7 +115,7 @@ def _check_header(path: PathLike, picture: "Image.Image") -> None:
     tags = getattr(picture, "tag_v2", {})  # of a TIFF: 258 bits of each sample, 284 colours in separate planes
     if tags.get(284) == 2 and len(tags.get(258, ())) > 1 and tags[258][0] > 8:  # which Pillow takes for 8 bits
         raise InputError(f"{path}: 16-bit TIFF with separate colour planes is not read; save it interleaved")
-    available = _available_memory()
+    available = available_memory()
     if available is not None and width * height * _BYTES_PER_PIXEL > available:
         raise _too_large(path, width, height)
 
@@ -129,24 +130,6 @@ def _too_large(path: PathLike, width: int, height: int) -> InputError:
     gigabytes = width * height * _BYTES_PER_PIXEL / 1e9
     needs = f"reading its {width}×{height} pixels needs about {gigabytes:.1f} GB of memory"
     return InputError(f"{path}: {needs}, and that much is not free; scale the picture down first")
-
-
-def _available_memory() -> int | None:
-    """Return the bytes this process may still take, or None where the system does not say (not Linux)."""
-    limits = []
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        limits.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")))
-    with suppress(OSError, ValueError):  # a container's limit, or "max"; its use counts caches, so it says little
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    with suppress(OSError, ImportError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            limits.append(limit - used)
-    return min(limits, default=None)
 
 
 def _collect(path: PathLike, picture: "Image.Image", tiles: list[Any]) -> Picture:

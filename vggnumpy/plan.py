@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.errors import InputError
-from vggnumpy.formats.load import load_network
+from vggnumpy.formats.load import best_network, load_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.nets import Network
+from vggnumpy.nets.network import LayerKey
+from vggnumpy.nets.tables import INPUT
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
+from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
 DEFAULT_SIZE = 512
@@ -59,7 +62,7 @@ def plan_transfer(
     content: Image,
     style: Image | list[Image] | tuple[Image, ...],
     *,
-    net: Network | str = "vgg19",
+    net: Network | str | Path | None = None,
     settings: Settings | str = "default",
     size: int | None = None,
     seed: int = 0,
@@ -76,7 +79,7 @@ def plan_transfer(
     chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
     if seed < 0:
         raise InputError(f"the seed must not be negative, got {seed}")
-    network = load_network(net) if isinstance(net, str) else net
+    network = net if isinstance(net, Network) else best_network(seed) if net is None else load_network(net)
     if chosen.pooling is not None:
         network = network.with_pooling(chosen.pooling)
     if chosen.pad_mode is not None:
@@ -87,6 +90,8 @@ def plan_transfer(
     content_pixels = _pixels(content)
     styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
+    sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
+    _check_memory(network, chosen, styles, sizes[-1])
     return Plan(
         network,
         chosen,
@@ -118,6 +123,8 @@ def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -
         If a scale's short side would fall below 16 pixels, or a number is not positive.
     """
     long_side = min(DEFAULT_SIZE, max(height, width)) if size is None else size
+    if not isinstance(long_side, int):
+        raise InputError(f"the size must be a whole number of pixels, got {long_side!r}")
     if long_side < MIN_SIDE:
         raise InputError(f"the size must be a long side of at least {MIN_SIDE} pixels, got {long_side}")
     if scales is not None and scales < 1:
@@ -145,10 +152,18 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
     chosen = replace(settings, **overrides)
     if chosen.iterations < 1:
         raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
+    weights = {"variation": chosen.variation, "size penalty": chosen.size_penalty}
+    for layers in (chosen.content_layers, chosen.style_layers):
+        weights.update({f"weight of layer {layer}": weight for layer, weight in (layers or {}).items()})
+    for name, weight in weights.items():
+        if not 0 <= weight <= float(np.finfo(np.float32).max):
+            raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
+    if not isinstance(chosen.start, (str, Path)):
+        raise InputError("start must be content, noise, style or the path of an image")
     if chosen.margin < 0:
         raise InputError(f"the margin must not be negative, got {chosen.margin}")
-    if not chosen.style_scale > 0:
-        raise InputError(f"the style scale must be positive, got {chosen.style_scale}")
+    if not 0 < chosen.style_scale < np.inf:
+        raise InputError(f"the style scale must be a positive number, got {chosen.style_scale}")
     return chosen
 
 
@@ -158,22 +173,27 @@ def _pixels(image: Image) -> np.ndarray:
         return read_image(image)
     if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
         raise InputError(f"an image must be H×W×3 with {MIN_SIDE} pixels a side or more, got shape {image.shape}")
+    if str(image.dtype) not in ("uint8", "float32", "float64") or not np.isfinite(image).all():
+        raise InputError(f"an image must be of uint8 or finite floating-point numbers, 0–255, got {image.dtype}")
     return image.astype(np.float32, copy=False)
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
     """Return the styles' weights scaled to add up to 1, so that more pictures do not mean a stronger style."""
-    if weights is None:
-        return [1 / count] * count
-    if len(weights) != count or min(weights) < 0 or not sum(weights) > 0:
-        raise InputError(f"{count} style pictures need as many weights, none negative, got {list(weights)}")
-    return [float(weight) / sum(weights) for weight in weights]
+    if count == 0:
+        raise InputError("a transfer needs one style picture at least")
+    given = [1.0] * count if weights is None else [float(weight) for weight in weights]
+    if len(given) != count:
+        raise InputError(f"{count} style pictures need as many weights, got {len(given)}")
+    if min(given) < 0 or not 0 < sum(given) < np.inf:
+        raise InputError(f"style weights must not be negative and add up to more than 0, got {given}")
+    return [weight / sum(given) for weight in given]
 
 
 def _split(iterations: int, scales: int) -> list[int]:
     """Share iterations evenly among the scales; what is left over goes to the first, where it is cheapest."""
     share, rest = divmod(iterations, scales)
-    return [max(share + (i < rest), 1) for i in range(scales)]
+    return [share + (i < rest) for i in range(scales)]
 
 
 def _start(
@@ -190,6 +210,39 @@ def _start(
         start: np.ndarray = (content.mean(axis=(0, 1)) + noise).astype(np.float32)
         return start
     return read_image(settings.start)
+
+
+def _check_memory(net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int]) -> None:
+    """Refuse, before any work, a transfer whose last scale needs more memory than there is."""
+    sides = canvas_sides(settings, shape)
+    canvas = (shape[0] + sides.top + sides.bottom) * (shape[1] + sides.left + sides.right)
+    per_pixel = bytes_per_pixel(net, {*(settings.content_layers or {}), *(settings.style_layers or {})})
+    shapes = [style_size(settings, one, shape) for one in styles]
+    needed = max([canvas * (per_pixel + OPTIMIZER_BYTES), *(height * width * per_pixel for height, width in shapes)])
+    available = available_memory()
+    if available is not None and needed > available:
+        raise InputError(
+            f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "
+            f"{available / 1e9:.1f} GB are free; use a size of {int(max(shape) * (available / needed) ** 0.5)} or less"
+        )
+
+
+# L-BFGS holds ten pairs of vectors and eight more, three float32 numbers for a pixel in each.
+OPTIMIZER_BYTES = 28 * 12
+
+
+def bytes_per_pixel(net: Network, layers: set[LayerKey]) -> float:
+    """Return roughly how many bytes an evaluation needs for a pixel, as measured on VGG-19 in float32.
+
+    Five times the largest layer's features are in work at one time, and every loss layer keeps its features, target
+    and derivative.
+    """
+    area, depth = {INPUT: 1.0}, {INPUT: 3}
+    for layer in net.table:
+        area[layer.name] = min(area[name] for name in layer.inputs) / (layer.stride[0] * layer.stride[1])
+        depth[layer.name] = layer.channels or sum(depth[name] for name in layer.inputs)
+    features = {name: area[name] * depth[name] * net.dtype.itemsize for name in area}
+    return 5 * max(features.values()) + 3 * sum(features[net.layer_name(layer)] for layer in layers)
 
 
 def canvas_sides(settings: Settings, shape: tuple[int, int]) -> Sides:

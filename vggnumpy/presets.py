@@ -13,6 +13,7 @@ from typing import Any
 from vggnumpy.errors import InputError
 from vggnumpy.nets.network import LayerKey, Network
 
+STARTS = ("content", "noise", "style")
 STYLE_LAYERS: tuple[LayerKey, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # Where our own preset takes the content, the first of these layers that the network has, and its weight.  Chosen by
 # eye: ten times as much leaves a photograph with brush marks, a tenth dissolves eyes and mouths.  Random filters hold a

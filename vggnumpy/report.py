@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,16 @@ def versions() -> dict[str, str]:
     return {"vggnumpy": vggnumpy.__version__, "python": platform.python_version(), **libraries}
 
 
+def to_json(data: Any) -> str:
+    """Return `data` as indented JSON; in ASCII, because file names need not be valid Unicode."""
+    return json.dumps(data, indent=2, allow_nan=False, default=_plain)
+
+
 def write_json(path: str | Path, data: Any) -> None:
     """Write `data` as indented JSON, whole or not at all."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, default=_plain)
+    text = to_json(data)
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="ascii")
 
 
 def _plain(value: Any) -> Any:
@@ -60,9 +67,10 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
         rows = [row for row in history if row["scale"] == scale]
         height, width = rows[0]["size"]
         axes.semilogy([row["iteration"] for row in rows], [row["loss"] for row in rows], label=f"{width} × {height}")
-    axes.set(xlabel="iteration", ylabel="loss", title=title)
+    axes.set(xlabel="iteration", ylabel="loss", title=textwrap.fill(title, 70))
     axes.grid(True, which="both", alpha=0.3)
     if history:
         axes.legend(title="size (each has its own loss)")
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
         figure.savefig(temporary, dpi=120, format="png")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ from vggnumpy import report
 from vggnumpy.backend import select_device
 from vggnumpy.errors import InputError
 from vggnumpy.files import check_output, sha256
-from vggnumpy.formats.load import find_weights, load_network
+from vggnumpy.formats.load import stand_in_network
 from vggnumpy.images import check_writable_image, keeps_alpha, read_picture, resize, write_image
-from vggnumpy.nets import Network, architecture, centre_filters, random_network
 from vggnumpy.plan import plan_transfer
-from vggnumpy.transfer import Progress, TransferResult, paint
+from vggnumpy.presets import STARTS
+from vggnumpy.transfer import Progress, paint
 
 Path_ = str | Path
 
@@ -42,22 +44,6 @@ def demo_portrait() -> Path:
     return path
 
 
-def best_network(seed: int = 0) -> Network:
-    """Return the best network there is: VGG-19 if its weights are here, else the built-in one, else a random one."""
-    for name in ("vgg19", "builtin"):
-        if find_weights(name) is not None:
-            return load_network(name)
-    return demo_network(seed)
-
-
-def demo_network(seed: int) -> Network:
-    """Return what stands in for a trained network: VGG-19 as far as relu4_1, with random, centred filters."""
-    table = architecture("vgg19")
-    end = [layer.name for layer in table].index("relu4_1") + 1
-    net = random_network(table[:end], rng=seed)
-    return centre_filters(replace(net, name="random VGG-19 to relu4_1"))
-
-
 def run_transfer(
     content: Path_,
     styles: Sequence[Path_],
@@ -72,6 +58,7 @@ def run_transfer(
     save_every: int | None = None,
     as_json: bool = False,
     overrides: dict[str, Any] | None = None,
+    arguments: Sequence[str] = (),
 ) -> int:
     """Run a transfer from files to files and return the exit code.
 
@@ -79,7 +66,7 @@ def run_transfer(
     ----------
     content, styles, output : path
     weights : str, optional
-        A network's name or weights file, ``"random"``, or None for `best_network`.
+        A network's name or weights file, ``"random"``, or None for the best there is.
     preset : str
         Name of a preset.
     size, seed, style_weights
@@ -92,29 +79,32 @@ def run_transfer(
         Whether to print the record.
     overrides : dict, optional
         Settings in place of the preset's.
+    arguments : sequence of str
+        The command line, for the record.
 
     Raises
     ------
     InputError
         For whatever cannot be used; nothing has been written then.
     """
-    select_device(device)
+    backend = select_device(device)
     out = Path(output)
     check_output(out)
     check_writable_image(out)
     record_path, plot_path = out.with_suffix(".json"), out.with_suffix(".loss.png")
+    start = (overrides or {}).get("start", "content")
+    sources = [content, *styles, *([] if start in STARTS else [start])]
     for path in (out, record_path, plot_path):
         check_output(path)
-        if any(Path(source).resolve() == path.resolve() for source in (content, *styles)):
-            raise InputError(f"{path} is an input and would be overwritten: name another output")
+    _check_not_overwritten(sources, out, record_path, plot_path, save_every)
     if save_every is not None and save_every < 1:
         raise InputError(f"--save-every must be at least 1, got {save_every}")
     picture = read_picture(content)
-    inputs = [{"path": str(path), "sha256": sha256(path)} for path in (content, *styles)]
+    inputs = [{"path": str(path), "sha256": sha256(path)} for path in sources]
     plan = plan_transfer(
         picture.rgb,
         list(styles),
-        net=_network(weights, seed),
+        net=stand_in_network(seed) if weights == "random" else weights,
         settings=preset,
         size=size,
         seed=seed,
@@ -124,48 +114,67 @@ def run_transfer(
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
-    with _Bar(out, save_every) as bar:
+    alpha = picture.alpha if keeps_alpha(out) else None
+    with _Bar(out, alpha, save_every) as bar:
         result = paint(plan, bar)
-    alpha = None
-    if picture.alpha is not None and keeps_alpha(out):
-        alpha = resize(picture.alpha, result.image.shape[:2])
-    record = _record(result, inputs, preset, device)
-    write_image(out, result.image, alpha)
-    report.write_json(record_path, record)
-    report.plot_loss(plot_path, result.history, f"{Path(content).name} in the style of {_names(styles)}")
+    record = {
+        "command": shlex.join(["vggnumpy", *arguments]),
+        "versions": report.versions(),
+        "inputs": inputs,
+        "network": result.network,
+        "preset": preset,
+        "settings": result.settings,
+        "device": backend.name,
+        "message": result.message,
+        "interrupted": result.interrupted,
+        "terms": result.terms,
+        "history": result.history,
+    }
+    with _uninterrupted():
+        _write_picture(out, result.image, alpha)
+        report.write_json(record_path, record)
+        report.plot_loss(plot_path, result.history, f"{Path(content).name} in the style of {_names(styles)}")
     if as_json:
-        print(json.dumps(record, indent=2, default=str))
+        print(report.to_json(record))
     height, width = result.image.shape[:2]
     ended = "interrupted, best so far: " if result.interrupted else ""
     _say(f"{ended}wrote {out} ({width} × {height}), {record_path.name} and {plot_path.name}")
     return 130 if result.interrupted else 0
 
 
-def _network(weights: str | None, seed: int) -> Network:
-    if weights is None:
-        return best_network(seed)
-    return demo_network(seed) if weights == "random" else load_network(weights)
+def _check_not_overwritten(
+    sources: Sequence[Path_], out: Path, record: Path, plot: Path, save_every: int | None
+) -> None:
+    """Refuse to write over any picture that is read, the ones saved on the way included."""
+    on_the_way = re.compile(re.escape(out.stem) + r"\.\d{4,}" + re.escape(out.suffix))
+    for source in map(Path, sources):
+        for path in (out, record, plot):
+            if source.resolve() == path.resolve():
+                raise InputError(f"{path} is an input and would be overwritten: name another output")
+        if save_every and source.resolve().parent == out.resolve().parent and on_the_way.fullmatch(source.name):
+            raise InputError(f"{source} is an input and --save-every could overwrite it: name another output")
+
+
+def _write_picture(path: Path, pixels: Any, alpha: Any) -> None:
+    """Write a picture with the content's alpha channel, resampled to its size."""
+    write_image(path, pixels, None if alpha is None else resize(alpha, pixels.shape[:2]))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the second or two that writing takes; elsewhere than in the main thread it cannot come."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _names(paths: Sequence[Path_]) -> str:
     return ", ".join(Path(path).name for path in paths)
-
-
-def _record(result: TransferResult, inputs: list[dict[str, str]], preset: str, device: str) -> dict[str, Any]:
-    """Return what is needed to repeat a run and to judge it."""
-    return {
-        "command": shlex.join(["vggnumpy", *sys.argv[1:]]),
-        "versions": report.versions(),
-        "inputs": inputs,
-        "network": result.network,
-        "preset": preset,
-        "settings": result.settings,
-        "device": device,
-        "message": result.message,
-        "interrupted": result.interrupted,
-        "terms": result.terms,
-        "history": result.history,
-    }
 
 
 def _say(text: str) -> None:
@@ -175,8 +184,8 @@ def _say(text: str) -> None:
 class _Bar:
     """A progress bar on standard error, and pictures on the way."""
 
-    def __init__(self, out: Path, save_every: int | None):
-        self._out, self._save_every = out, save_every
+    def __init__(self, out: Path, alpha: Any, save_every: int | None):
+        self._out, self._alpha, self._save_every = out, alpha, save_every
         self._bar: Any = None
 
     def __enter__(self) -> _Bar:
@@ -195,4 +204,8 @@ class _Bar:
         self._bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
         self._bar.update(progress.iteration - self._bar.n)
         if self._save_every and progress.iteration % self._save_every == 0:
-            write_image(self._out.with_stem(f"{self._out.stem}.{progress.iteration:04d}"), progress.pixels)
+            path = self._out.with_stem(f"{self._out.stem}.{progress.iteration:04d}")
+            try:
+                _write_picture(path, progress.pixels, self._alpha)
+            except InputError as error:  # such as a full disk: no reason to lose the picture in work
+                _say(f"{error}; going on without it")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vggnumpy.backend import backend_of
 from vggnumpy.errors import InputError
 from vggnumpy.losses import GramStatistics, gram_statistics
 from vggnumpy.nets.network import LayerKey, Network
@@ -28,8 +29,9 @@ def as_pixels(image: Any, net: Network, name: str) -> Any:
     Raises
     ------
     TypeError
-        If the dtype is another one.
+        If it is no array or the dtype is another one.
     """
+    backend_of(image)
     if image.dtype == np.uint8:
         return image.astype(net.dtype)
     if image.dtype != net.dtype:

@@ -1,10 +1,11 @@
-"""What the machine has and what is used of it: for ``vggnumpy info``."""
+"""What the machine has: for ``vggnumpy info``, and to refuse in time what cannot fit."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,24 @@ def describe_system() -> dict[str, Any]:
         "arrays": {"numpy": True, "cupy": importlib.util.find_spec("cupy") is not None},
         "advice": _advice(blas, processor["instructions"]),
     }
+
+
+def available_memory() -> int | None:
+    """Return the bytes this process may still take, or None where the system does not say (not Linux)."""
+    limits = []
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        limits.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")))
+    with suppress(OSError, ValueError):  # a container's limit, or "max"; its use counts caches, so it says little
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(OSError, ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            limits.append(limit - used)
+    return min(limits, default=None)
 
 
 def _blas_pools() -> list[dict[str, Any]]:

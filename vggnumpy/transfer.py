@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
 from vggnumpy.objective import Objective
@@ -65,7 +67,7 @@ class TransferResult:
     history : list of dict
         For each iteration: scale, size, iteration, evaluations, loss, seconds.
     terms : dict
-        Name of each term of the objective → its value at the end.
+        Name of each term of the objective → its value at the end; empty if interrupted.
     settings : dict
         Every setting, with layers and sizes as used.
     network : dict
@@ -90,7 +92,7 @@ def transfer(
     content: Image,
     style: Image | list[Image] | tuple[Image, ...],
     *,
-    net: Network | str = "vgg19",
+    net: Network | str | Path | None = None,
     settings: Settings | str = "default",
     size: int | None = None,
     seed: int = 0,
@@ -110,8 +112,9 @@ def transfer(
         The picture to repaint.
     style : path or ndarray, or a list of them
         The pictures to take the style from: mixed gradient descent, the weighted sum of their losses.
-    net : Network or str
-        A network, or the name or path of its weights file, see `vggnumpy.load_network`.
+    net : Network, str or Path, optional
+        A network, or the name or path of its weights file, see `vggnumpy.load_network`; by default the best there is,
+        see `vggnumpy.formats.best_network`.
     settings : Settings or str
         Or the name of a preset.
     size : int, optional
@@ -147,28 +150,28 @@ def transfer(
 def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> TransferResult:
     """Carry out a planned transfer; see `transfer`."""
     settings, net, pixels = plan.settings, plan.net, plan.start
-    log = _Log(len(plan.sizes), sum(plan.iterations), callback)
+    log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback)
     interrupted = False
+    terms: dict[str, float] = {}
     for shape, count in zip(plan.sizes, plan.iterations, strict=True):
         sides = canvas_sides(settings, shape)
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
-        canvas, _ = pad(resize(pixels, shape).astype(net.dtype), sides, "reflect")
-        pixels, objective = canvas[inside], None
-        log.begin_scale(canvas, inside)
         try:
-            objective = _objective(plan, shape, sides)
+            canvas, _ = pad(resize(pixels, shape).astype(net.dtype), sides, "reflect")
+            log.begin_scale(canvas, inside)
+            pixels = log.best
             options = _options(settings, count)
-            result = minimize(objective, canvas, method=settings.optimizer, maxiter=count, callback=log, **options)
-            canvas, message = result.x, str(result.message)
+            with np.errstate(over="ignore", invalid="ignore"):  # the optimiser notices, and steps back or says so
+                objective = _objective(plan, shape, sides)
+                result = minimize(objective, canvas, method=settings.optimizer, maxiter=count, callback=log, **options)
+            if result.nit == 0 and not np.isfinite(result.fun):
+                raise InputError("the loss or its gradient is not finite at the start: use smaller weights")
+            pixels, message = result.x[inside], str(result.message)
+            objective(result.x)  # its last evaluation may have been a trial of the line search
+            terms = {name: float(term.value) for name, term in objective.terms.items()}
         except KeyboardInterrupt:
-            canvas, message, interrupted = log.best, "interrupted", True
-        pixels = canvas[inside]
-        if interrupted:
+            pixels, terms, message, interrupted = log.best, {}, "interrupted", True
             break
-    terms: dict[str, float] = {}
-    if objective is not None:
-        objective(canvas)  # its last evaluation may have been a trial of the line search
-        terms = {name: float(term.value) for name, term in objective.terms.items()}
     return TransferResult(
         image=to_uint8(pixels),
         pixels=pixels,
@@ -189,7 +192,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
 class _Log:
     """The optimiser's callback: writes the history, keeps the best image of a scale, tells the caller."""
 
-    def __init__(self, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
+    def __init__(self, start: np.ndarray, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
+        self.best = start
         self.history: list[dict[str, Any]] = []
         self._scale, self._scales, self._iterations = 0, scales, iterations
         self._callback = callback
@@ -198,13 +202,13 @@ class _Log:
     def begin_scale(self, canvas: np.ndarray, inside: tuple[slice, slice]) -> None:
         self._scale += 1
         self._inside = inside
-        self.best, self._best_loss = canvas, np.inf
+        self.best, self._best_loss = canvas[inside], np.inf
 
     def __call__(self, intermediate_result: Any) -> None:
         canvas, loss = intermediate_result.x, float(intermediate_result.fun)
-        if loss < self._best_loss:
-            self.best, self._best_loss = canvas, loss
         pixels = canvas[self._inside]
+        if loss < self._best_loss:
+            self.best, self._best_loss = pixels, loss
         progress = Progress(
             scale=self._scale,
             scales=self._scales,

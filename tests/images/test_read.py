@@ -190,11 +190,11 @@ def test_a_huge_header_without_data(tmp_path: Path) -> None:
 
 def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "p.png", Image.new("RGB", (1000, 2000)))
-    monkeypatch.setattr(images, "_available_memory", lambda: 47_999_999)
+    monkeypatch.setattr(images, "available_memory", lambda: 47_999_999)
     assert "reading its 1000×2000 pixels needs about 0.0 GB" in refusal(path)
-    monkeypatch.setattr(images, "_available_memory", lambda: 48_000_000)
+    monkeypatch.setattr(images, "available_memory", lambda: 48_000_000)
     assert read_image(path).shape == (2000, 1000, 3)
-    monkeypatch.setattr(images, "_available_memory", lambda: None)
+    monkeypatch.setattr(images, "available_memory", lambda: None)
     assert read_image(path).shape == (2000, 1000, 3)
 
 
@@ -221,7 +221,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
 from vggnumpy import images
 if not {known}:
-    images._available_memory = lambda: None
+    images.available_memory = lambda: None
 try:
     images.read_image({str(tmp_path / "p.png")!r})
 except images.InputError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vggnumpy.errors import InputError
 from vggnumpy.formats.weights import read_weights
+from vggnumpy.nets.initialize import centre_filters, random_network
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.tables import ARCHITECTURES
 
@@ -56,6 +57,19 @@ def load_network(
     if pool_rounding is not None:
         net = net.with_pool_rounding(pool_rounding)
     return net if pad_mode is None else replace(net, pad_mode=pad_mode)
+
+
+def best_network(seed: int = 0) -> Network:
+    """Return the best network there is: VGG-19 if its weights are here, else the built-in one, else a random one."""
+    for name in ("vgg19", "builtin"):
+        if find_weights(name) is not None:
+            return load_network(name)
+    return stand_in_network(seed)
+
+
+def stand_in_network(seed: int = 0) -> Network:
+    """Return what stands in for a trained network: VGG-19 with random, centred filters."""
+    return centre_filters(random_network("vgg19", rng=seed))
 
 
 def find_weights(name: str) -> Path | None:

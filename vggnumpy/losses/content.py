@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from vggnumpy.backend import operator, sum_of_squares
+from vggnumpy.errors import InputError
 
 
 class ContentStatistics(NamedTuple):
@@ -63,9 +64,12 @@ def content_value(statistics: ContentStatistics, normalization: str = "gatys") -
     elif normalization == "mean_square":
         factor = 1 / statistics.entries
     elif normalization == "relative":
-        if not statistics.target > 0:
-            raise ValueError("the relative content loss needs a target that is not zero everywhere")
-        factor = 1 / statistics.target
+        whole = statistics.target
+        if not 0 < whole < float("inf"):
+            raise InputError(
+                f"the relative content loss needs a target that is not zero everywhere, and finite: ΣP² is {whole}"
+            )
+        factor = 1 / whole
     else:
         raise ValueError(
             f"normalization must be one of raw, gatys, mean_square, relative for content, got {normalization!r}"

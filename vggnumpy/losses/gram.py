@@ -31,6 +31,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from vggnumpy.backend import operator, sum_of_squares
+from vggnumpy.errors import InputError
 
 NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
 
@@ -97,8 +98,10 @@ def gram_value(
         factor = 1 / channels**4
     elif normalization == "relative":
         whole = sum_of_squares(A)
-        if not whole > 0:
-            raise ValueError("the relative Gram loss needs a target that is not zero everywhere")
+        if not 0 < whole < float("inf"):
+            raise InputError(
+                f"the relative Gram loss needs a target that is not zero everywhere, and finite: ΣA² is {whole}"
+            )
         factor = target_positions**2 / whole
     else:
         raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")

@@ -79,10 +79,12 @@ def variation(x: Any, beta: float | str = 2) -> tuple[float, Any]:
     Raises
     ------
     ValueError
-        If β is a number below 1 or another word than ``"l1"``.
+        If β is a number below 1 or another word than ``"l1"``, or `x` has fewer than three axes.
     """
     if (isinstance(beta, str) and beta != "l1") or (not isinstance(beta, str) and not beta >= 1):
         raise ValueError(f"beta of the variation regulariser must be a number of at least 1 or 'l1', got {beta!r}")
+    if x.ndim < 3:
+        raise ValueError(f"variation needs pixels H×W×C or N×H×W×C, got shape {tuple(x.shape)}")
     xp = array_module(x)
     u, v = x[..., 1:, :, :] - x[..., :-1, :, :], x[..., 1:, :] - x[..., :-1, :]
     if beta == 2:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from vggnumpy.backend import FLOAT_TYPES
+from vggnumpy.errors import InputError
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.tables import INPUT, Layer, architecture
 
@@ -37,9 +39,13 @@ def random_network(
     Raises
     ------
     InputError
-        If the architecture or the pooling is unknown.
+        If the architecture, the pooling or the dtype is unknown, or the seed negative.
     """
     layers = architecture(table) if isinstance(table, str) else table
+    if dtype not in FLOAT_TYPES:
+        raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
+    if isinstance(rng, int) and rng < 0:
+        raise InputError(f"the seed must not be negative, got {rng}")
     generator = np.random.default_rng(rng)
     depth, weights = {INPUT: 3}, {}
     for layer in layers:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy import ops
-from vggnumpy.backend import FLOAT_TYPES, array_module, to_host
+from vggnumpy.backend import FLOAT_TYPES, array_module, backend_of, to_host
 from vggnumpy.errors import InputError
 from vggnumpy.nets.tables import INPUT, Layer, check_table
 
@@ -208,11 +208,11 @@ class Network:
         ValueError
             If its shape is not that of RGB images.
         """
+        xp = array_module(image)
         if image.ndim not in (3, 4) or image.shape[-1] != 3:
             raise ValueError(f"an image must be H×W×3 or N×H×W×3, got shape {tuple(image.shape)}")
         if image.dtype != self.dtype:
             raise TypeError(f"the image is {image.dtype} and network {self.name} {self.dtype}: convert one of them")
-        xp = array_module(image)
         centred = image[..., list(CHANNEL_ORDERS[self.channel_order])] - xp.asarray(self.mean, self.dtype)
         return centred * xp.asarray(self.scale, self.dtype)
 
@@ -248,6 +248,8 @@ class Network:
         TypeError
             If the image has another dtype than the network.
         """
+        if isinstance(layers, (str, int)):
+            raise InputError(f"layers must be a list of names or numbers, got {layers!r}")
         wanted = {key: self.layer_name(key) for key in layers}
         outputs, steps = self._run(image, self._needed(wanted.values()), keep=set(wanted.values()))
         features = {key: outputs[name] for key, name in wanted.items()}
@@ -324,7 +326,7 @@ class Network:
         """Return the derivatives that a backward pass starts with, by name, checked against the features' shapes."""
         arriving: dict[str, Any] = {}
         for key, dfeature in dfeatures.items():
-            name = self.layer_name(key)
+            name, _ = self.layer_name(key), backend_of(dfeature)
             if name not in shapes:
                 raise InputError(f"layer {name} was not requested from forward, so it has no derivative to go back")
             if tuple(dfeature.shape) != tuple(shapes[name]):
