@@ -41,11 +41,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import vggnumpy as vn
+from vggnumpy.formats.load import best_network
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.images import fit_size, read_image, resize
 from vggnumpy.nets import Inspection, Network
 from vggnumpy.paintings import PAINTINGS, painting_path
-from vggnumpy.run import best_network, demo_portrait
+from vggnumpy.run import demo_portrait
 
 START = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")  # the first of these that the network has
 

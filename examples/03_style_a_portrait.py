@@ -41,13 +41,14 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 import vggnumpy as vn
+from vggnumpy.formats.load import best_network
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.nets import Network
 from vggnumpy.paintings import PAINTINGS, painting_path
 from vggnumpy.presets import choose_layers, preset
 from vggnumpy.report import versions, write_json
-from vggnumpy.run import best_network, demo_portrait
+from vggnumpy.run import demo_portrait
 from vggnumpy.transfer import TransferResult
 
 COLORS = {"flow_field": "#1f5aa6", "halftone": "#d81e3a", "stained_glass": "#7b2d8e", "marbled": "#148f83"}
