@@ -122,8 +122,8 @@ def conv(
 def conv_backward_input(dy: Any, cache: ConvCache) -> Any:
     """Carry the derivative back to the input of `conv`.
 
-    Steps 3, 2, 1 of the module in reverse: dX = dY Wᵀ strip by strip, every column (u, v) of which is added to
-    the pixels of dx̂ it was copied from, and the border folded back by `pad_backward`.
+    Steps 3, 2, 1 of the module in reverse: dX = dY Wᵀ strip by strip and column (u, v) by column, each of which is
+    added to the pixels of dx̂ it was copied from; then the border is folded back by `pad_backward`.
 
     Parameters
     ----------
@@ -152,18 +152,17 @@ def conv_backward_input(dy: Any, cache: ConvCache) -> Any:
     dimages, dys = batched(dpadded, "x"), batched(dy, "dy")
     heights, widths = dys.shape[1:3]
     for n, rows, windows in _strips(dimages, w.shape, heights, widths, cache.stride, cache.dilate):
-        first, count = rows.start, rows.stop - rows.start
-        dwindows = np.empty(windows.shape, dy.dtype)
-        strip = dys[n, rows].reshape(count * widths, -1)
-        for channels, outputs in _groups(windows.shape[-1], w.shape):
-            product = strip[:, outputs] @ w[..., outputs].reshape(-1, outputs.stop - outputs.start).T
-            dwindows[..., channels] = product.reshape(*windows.shape[:4], -1)
+        strip = dys[n, rows].reshape(-1, w.shape[3])
         for u in range(kh):
-            top = first * sy + u * ey
+            top = rows.start * sy + u * ey
             for v in range(kw):
                 left = v * ex
-                seen = dimages[n, top : top + (count - 1) * sy + 1 : sy, left : left + (widths - 1) * sx + 1 : sx]
-                seen += dwindows[:, :, u, v]
+                seen = dimages[
+                    n, top : top + (len(windows) - 1) * sy + 1 : sy, left : left + (widths - 1) * sx + 1 : sx
+                ]
+                for channels, outputs in _groups(windows.shape[-1], w.shape):
+                    column = strip[:, outputs] @ w[u, v, :, outputs].T
+                    seen[..., channels] += column.reshape(*windows.shape[:2], -1)
     return pad_backward(dpadded, cache.padding)
 
 
