@@ -98,7 +98,7 @@ PRESETS: dict[str, Settings] = {
     "report": Settings(
         "the MatConvNet report on face portraits, which prints no weights, layers, rate or memory: those are ours; "
         "content at its layer 13, L-BFGS with a fixed rate, from noise, with size and variation",
-        content_layers={"conv3_2": 0.05},
+        content_layers={"conv3_2": 0.3},
         style_layers=each(STYLE_LAYERS, 0.2),
         variation=0.5,
         size_penalty=0.002,
