@@ -4,11 +4,11 @@
 stops or saves as it likes.
 """
 
-from .driver import minimize
-from .evaluation import End, Step
-from .first_order import adam, constant, exponential, gradient_descent, linear, momentum, stepwise
-from .fixed_rate import lbfgs_fixed_rate
-from .lbfgs import lbfgs
+from vggnumpy.optimize.driver import minimize
+from vggnumpy.optimize.evaluation import End, Step
+from vggnumpy.optimize.first_order import adam, constant, exponential, gradient_descent, linear, momentum, stepwise
+from vggnumpy.optimize.fixed_rate import lbfgs_fixed_rate
+from vggnumpy.optimize.lbfgs import lbfgs
 
 __all__ = [
     "End",

@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from .evaluation import CONVERGED, HALTED, LIMIT, End, Evaluations, Objective, Steps, check_integer
-from .first_order import adam, gradient_descent, momentum
-from .fixed_rate import lbfgs_fixed_rate
-from .lbfgs import lbfgs
-from .vectors import Array
+from vggnumpy.errors import InputError
+from vggnumpy.optimize.evaluation import CONVERGED, HALTED, LIMIT, End, Evaluations, Objective, Steps, check_integer
+from vggnumpy.optimize.first_order import adam, gradient_descent, momentum
+from vggnumpy.optimize.fixed_rate import lbfgs_fixed_rate
+from vggnumpy.optimize.lbfgs import lbfgs
+from vggnumpy.optimize.vectors import Array
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult

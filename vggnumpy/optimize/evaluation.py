@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..errors import InputError
-from .vectors import Array, all_finite, dot
+from vggnumpy.errors import InputError
+from vggnumpy.optimize.vectors import Array, all_finite, dot
 
 Objective: TypeAlias = Callable[[Array], tuple[Array, Array]]
 

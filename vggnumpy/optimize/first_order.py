@@ -5,8 +5,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeAlias
 
-from ..errors import InputError
-from .evaluation import (
+from vggnumpy.errors import InputError
+from vggnumpy.optimize.evaluation import (
     CONVERGED,
     FROZEN,
     NOT_FINITE,
@@ -18,7 +18,7 @@ from .evaluation import (
     check_positive,
     ending,
 )
-from .vectors import Array
+from vggnumpy.optimize.vectors import Array
 
 Schedule: TypeAlias = Callable[[int], float]
 

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 
-from .evaluation import (
+from vggnumpy.optimize.evaluation import (
     CONVERGED,
     FROZEN,
     NOT_FINITE,
@@ -16,8 +16,8 @@ from .evaluation import (
     check_positive,
     ending,
 )
-from .lbfgs import Pair, remember, starting_change, two_loop
-from .vectors import Array, mean_magnitude
+from vggnumpy.optimize.lbfgs import Pair, remember, starting_change, two_loop
+from vggnumpy.optimize.vectors import Array, mean_magnitude
 
 EXPLOSION = 2.0**10  # a value beyond this multiple of |f(x0)| has exploded
 

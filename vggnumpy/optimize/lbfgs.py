@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .evaluation import (
+from vggnumpy.optimize.evaluation import (
     CONVERGED,
     FROZEN,
     NOT_FINITE,
@@ -18,8 +18,8 @@ from .evaluation import (
     check_positive,
     ending,
 )
-from .line_search import Point, line_search
-from .vectors import Array, dot, mean_magnitude
+from vggnumpy.optimize.line_search import Point, line_search
+from vggnumpy.optimize.vectors import Array, dot, mean_magnitude
 
 FIRST_STEP = 0.005  # of the mean |x0|
 REACH = 4.0
