@@ -152,8 +152,10 @@ def check_dtypes(name: str, *values: Any) -> None:
 @overload
 def operator(body: Callable[P, R], *, any_array: bool = False) -> Callable[P, R]: ...
 @overload
-def operator(body: None = None, *, any_array: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
-def operator(body: Any = None, *, any_array: bool = False) -> Any:
+def operator(
+    body: None = None, *, any_array: bool = False, arrays: Callable[..., tuple[Any, ...]] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def operator(body: Any = None, *, any_array: bool = False, arrays: Any = None) -> Any:
     """Turn the function `body` into an operator dispatched on the type of its array arguments.
 
     Parameters
@@ -162,6 +164,9 @@ def operator(body: Any = None, *, any_array: bool = False) -> Any:
         The NumPy body, or the body for every array type if `any_array` is true.
     any_array : bool
         Whether `body` uses only array methods and `array_module`, and so serves every backend.
+    arrays : callable, optional
+        Called with the operator's arguments, returns those that decide; for an operator that also takes arrays of
+        integers, or whose arrays are all in its cache.  By default all arguments do.
 
     Returns
     -------
@@ -170,13 +175,14 @@ def operator(body: Any = None, *, any_array: bool = False) -> Any:
         arrays that are neither float32 nor float64, and for a backend that the operator has no body for.
     """
     if body is None:
-        return functools.partial(operator, any_array=any_array)
+        return functools.partial(operator, any_array=any_array, arrays=arrays)
     bodies = _bodies[f"{body.__module__}.{body.__qualname__}"] = {"any" if any_array else "numpy": body}
 
     @functools.wraps(body)
     def dispatch(*args: Any, **kwargs: Any) -> Any:
-        backend = backend_of(*args, *kwargs.values())
-        check_dtypes(body.__name__, *args, *kwargs.values())
+        deciding = arrays(*args, **kwargs) if arrays else (*args, *kwargs.values())
+        backend = backend_of(*deciding)
+        check_dtypes(body.__name__, *deciding)
         chosen = bodies.get(backend.name) or bodies.get("any")
         if chosen is None:
             raise TypeError(f"{body.__name__} has no body for {backend.name} arrays, only for {', '.join(bodies)}")

@@ -1,4 +1,4 @@
-"""The rectifier."""
+"""The rectifier, and the leaky one."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy.backend import operator
+from vggnumpy.ops.bits import pack, unpack
 from vggnumpy.ops.geometry import check_cotangent
 
 
 class ReluCache(NamedTuple):
-    """Which entries of x were positive: one bit each, packed along the channels."""
+    """Which entries of x were positive, one bit each, packed along the channels; and the leak."""
 
     positive: Any
     shape: tuple[int, ...]
+    leak: float
 
 
 @operator
-def relu(x: Any) -> tuple[Any, ReluCache]:
-    """Set negative entries to zero.
+def relu(x: Any, leak: float = 0.0) -> tuple[Any, ReluCache]:
+    """Set negative entries to zero, or to a fraction of what they are.
 
-        y = max(x, 0)
+        y = x · (leak + (1 − leak)·[x > 0])        which is max(x, 0) without leak
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
         Features, channels last.
+    leak : float
+        Slope on the negative side, the same for all channels; for one of each channel's own see `prelu`.
 
     Returns
     -------
@@ -35,16 +39,22 @@ def relu(x: Any) -> tuple[Any, ReluCache]:
     cache : ReluCache
         For `relu_backward`: 1 bit per entry, a thirty-second of what float32 features take.
     """
-    return np.maximum(x, 0), ReluCache(np.packbits(x > 0, axis=-1), x.shape)
+    positive = x > 0
+    if leak:
+        y = x * float(leak)
+        np.copyto(y, x, where=positive)
+    else:
+        y = np.maximum(x, 0)  # and not x · 0, which is NaN where x is −∞
+    return y, ReluCache(pack(positive), x.shape, float(leak))
 
 
 @operator
 def relu_backward(dy: Any, cache: ReluCache) -> Any:
     """Carry the derivative back through `relu`.
 
-        dx = dy where x > 0, else 0
+        dx = dy where x > 0, else leak · dy
 
-    At x = 0, where max(x, 0) has no derivative, dx is 0, as in MatConvNet.
+    At x = 0, where y has a kink, the slope counts that it has on the left, as in MatConvNet: 0 without leak.
 
     Parameters
     ----------
@@ -64,5 +74,5 @@ def relu_backward(dy: Any, cache: ReluCache) -> Any:
         If `dy` has another shape than y.
     """
     check_cotangent(dy, cache.shape, "relu_backward")
-    positive = np.unpackbits(cache.positive, axis=-1, count=cache.shape[-1]).view(bool)
-    return np.where(positive, dy, dy.dtype.type(0))
+    positive = unpack(cache.positive, cache.shape[-1])
+    return np.where(positive, dy, dy * cache.leak if cache.leak else dy.dtype.type(0))
