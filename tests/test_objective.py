@@ -8,6 +8,7 @@ from vggnumpy.errors import InputError
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.nets import chain
 from vggnumpy.nets.tables import conv, pool, relu
+from vggnumpy.objective import FORMS
 
 SIZE = (14, 17, 3)
 CONTENT = {"relu2_1": 2.0, "conv1_1": 0.5}
@@ -133,15 +134,6 @@ def test_several_styles_are_the_sum_of_each(net, images):
     np.testing.assert_allclose(weighted[1], mixed, rtol=0, atol=1e-12 * abs(mixed).max())
 
 
-def test_mixed_gradient_descent_is_n_times_the_style_of_the_mean_gram(net, images):
-    x, _, _ = images
-    styles = [style_of(net, picture(seed), STYLE) for seed in (5, 6, 7)]
-    mean = {layer: (sum(style[layer].matrix for style in styles) / 3, styles[0][layer].positions) for layer in STYLE}
-    _, mixed = Objective(net, style_images=styles, style=STYLE)(x)
-    _, single = Objective(net, style_images=mean, style={layer: 3 * weight for layer, weight in STYLE.items()})(x)
-    np.testing.assert_allclose(mixed, single, rtol=0, atol=1e-12 * abs(mixed).max())
-
-
 def test_a_style_is_an_image_or_its_statistics_by_name_or_number(net, images):
     x, _, styles = images
     expected = Objective(net, style_images=styles[0], style=STYLE)(x)
@@ -165,6 +157,61 @@ def test_an_invented_style_that_is_not_symmetric(net, images):
     F = net.forward(x, ["relu2_1"])[0]["relu2_1"]
     assert fun(x)[0] == losses.gram(F, A, 50)[0]
     assert check_gradient(fun, x) < 1e-6
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("normalization", ["gatys", "raw", "mean_square", "relative"])
+def test_the_printed_style_gradient_is_half_the_exact_one_at_the_pixels(net, images, pooling, normalization):
+    x, _, styles = images
+    net = net.with_pooling(pooling)
+    exact, printed = (Objective(net, None, styles, None, STYLE, normalization, form=form) for form in FORMS)
+    value, dx = printed(x)
+    assert value == exact(x)[0]
+    np.testing.assert_allclose(2 * dx, exact(x)[1], rtol=0, atol=1e-13 * abs(dx).max())
+    assert check_gradient(printed, x) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_the_printed_style_gradient_at_a_convolution_is_that_of_nothing(net, images):
+    x, _, styles = images
+    exact, printed = (Objective(net, None, styles, style={"conv2_1": 1.0}, form=form)(x)[1].ravel() for form in FORMS)
+    cosine = printed @ exact / np.linalg.norm(printed) / np.linalg.norm(exact)
+    assert 0 < cosine < 0.99
+
+
+@pytest.mark.parametrize("normalization", ["gatys", "relative"])
+def test_the_printed_content_is_a_loss_with_its_gradient(net, images, normalization):
+    x, p, _ = images
+    fun = Objective(net, p, content=CONTENT, normalization=normalization, form="printed")
+    F, P = (net.forward(image, CONTENT)[0] for image in (x, p))
+    expected = sum(w * losses.content_printed(F[k], P[k], normalization)[0] for k, w in CONTENT.items())
+    assert fun(x)[0] == pytest.approx(expected, rel=1e-13)
+    assert fun(x)[0] != Objective(net, p, content=CONTENT, normalization=normalization)(x)[0]
+    assert check_gradient(fun, x) < 1e-6
+
+
+def test_the_printed_form_is_half_the_style_weight_and_a_masked_content(net, images):
+    x, p, styles = images
+    printed = Objective(net, p, styles, CONTENT, STYLE, form="printed", **PIXELS)
+    _, dx = printed(x)
+    halved = {layer: weight / 2 for layer, weight in STYLE.items()}
+    parts = [
+        Objective(net, p, content=CONTENT, form="printed"),
+        Objective(net, None, styles, style=halved),
+        Objective(net, **PIXELS),
+    ]
+    total = sum(part(x)[1] for part in parts)
+    np.testing.assert_allclose(dx, total, rtol=0, atol=1e-12 * abs(dx).max())
+    terms = sum(term.gradient() for term in printed.terms.values())
+    np.testing.assert_allclose(terms, dx, rtol=0, atol=1e-12 * abs(dx).max())
+
+
+def test_the_exact_form_is_the_default(net, images):
+    x, p, styles = images
+    assert Objective(net, p, styles, CONTENT, STYLE).form == "exact"
+    value, dx = Objective(net, p, styles, CONTENT, STYLE)(x)
+    same, dsame = Objective(net, p, styles, CONTENT, STYLE, form="exact")(x)
+    assert value == same
+    np.testing.assert_array_equal(dx, dsame)
 
 
 def test_pixel_terms_are_means_under_the_normalizations_that_are_means(net, images):
@@ -250,6 +297,7 @@ def test_a_term_alone_needs_no_forward_pass(net, images, monkeypatch):
             {"size": 1, "normalization": "l2"},
             "must be one of raw, gatys, mean_square, relative, got 'l2'",
         ),
+        ({"size": 1, "form": "gatys"}, "form must be one of exact, printed, got 'gatys'"),
         ({"style": {"pool2": 1}, "style_images": {"pool1": (1, 2)}}, "no Gram matrix for layer 'pool2'; it has pool1"),
         ({"style": {"pool2": 1}, "style_images": {"pool2": (1, 2, 3)}}, "must be a pair of a Gram matrix and a count"),
         (

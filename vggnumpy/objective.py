@@ -19,6 +19,8 @@ from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.styles import Style, as_pixels, check_style, style_of
 
+FORMS = ("exact", "printed")
+
 
 @dataclass
 class Term:
@@ -88,6 +90,12 @@ class Objective:
         β of the variation regulariser.
     style_weights : sequence of float, optional
         γ, one for each style.  By default 1 each: mixed gradient descent, the sum of the styles' losses.
+    form : {"exact", "printed"}
+        ``printed`` takes content and style as the MatConvNet report prints them, to compare, see
+        `vggnumpy.losses.printed`.  The content's value and gradient are those of the masked loss.  The style's value is
+        the exact one and **its gradient is not the derivative of it**, but half of that (at layers after a rectifier;
+        at others of nothing).  So the objective's value and gradient do not fit together: use an optimiser of fixed
+        rate; a line search may fail.
 
     Attributes
     ----------
@@ -114,13 +122,19 @@ class Objective:
         size_power: float = 2,
         variation_beta: float | str = 2,
         style_weights: Sequence[float] | None = None,
+        form: str = "exact",
     ):
+        if form not in FORMS:
+            raise InputError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
         if normalization not in NORMALIZATIONS:
             raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
         self.net = net
         self.content = _by_name(net, content or {})
         self.style = _by_name(net, style or {})
         self.normalization = normalization
+        self.form = form
+        self._content_loss = losses.content_printed if form == "printed" else losses.content
+        self._gram_cotangent = losses.gram_printed_cotangent if form == "printed" else losses.gram_cotangent
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
         self.terms: dict[str, Term] = {}
@@ -197,7 +211,7 @@ class Objective:
             features, tape = self.net.forward(image, {*content, *style})
             dfeatures: dict[LayerKey, Any] = {}
             for layer in content:
-                loss, dF = losses.content(features[layer], self._targets[layer], self.normalization)
+                loss, dF = self._content_loss(features[layer], self._targets[layer], self.normalization)
                 terms[f"content {layer}"] = self.content[layer], loss
                 dfeatures[layer] = dF * self.content[layer]
             for layer in style:
@@ -215,7 +229,7 @@ class Objective:
         return terms, dimage
 
     def _style_loss(self, F: Any, layer: str) -> tuple[float, Any]:
-        """Return Σ_s γ_s gram(F, A_s) and β times its derivative.
+        """Return Σ_s γ_s gram(F, A_s) and β times its derivative, or what the report prints for that.
 
         The features enter through G only, so the derivatives with respect to G add up and one product carries them to
         the features, however many styles there are.
@@ -226,7 +240,7 @@ class Objective:
             A, positions = style[layer]
             value, dG = losses.gram_value(G, A, M, positions, self.normalization)
             total, S = total + weight * value, S + dG * weight
-        return total, losses.gram_cotangent(F, S * self.style[layer])
+        return total, self._gram_cotangent(F, S * self.style[layer])
 
     def _add_pixel_term(
         self,

@@ -9,20 +9,28 @@ rows, tiles of an image and separate workers can each add their share:
 * ``…_statistics(F, …)`` — additive over positions;
 * ``…_value(statistics, …)`` — the value, and its derivative with respect to the statistics;
 * ``…_cotangent(F, …)`` — the derivative with respect to the features, position by position.
+
+Where the MatConvNet report prints another gradient than the derivative of its loss, `printed` has it, under a name that
+says so.
 """
 
 from vggnumpy.losses.content import content, content_cotangent, content_statistics, content_value
 from vggnumpy.losses.gram import GramStatistics, gram, gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.printed import active_part, content_printed, gram_printed_cotangent, gram_printed_gradient
 from vggnumpy.losses.regularizers import size, variation
 
 __all__ = [
     "GramStatistics",
+    "active_part",
     "content",
     "content_cotangent",
+    "content_printed",
     "content_statistics",
     "content_value",
     "gram",
     "gram_cotangent",
+    "gram_printed_cotangent",
+    "gram_printed_gradient",
     "gram_statistics",
     "gram_value",
     "size",
