@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 
 import vggnumpy
 from vggnumpy.errors import InputError
 from vggnumpy.formats import find_weights, load, load_network, write_weights
+from vggnumpy.formats.load import cache_folder
 from vggnumpy.nets import architecture, fit_table, random_network
 
 SHAPES = {"conv1_1": (3, 3, 3, 4), "conv1_2": (3, 3, 4, 4), "conv2_1": (3, 3, 4, 5)}
@@ -21,6 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "elsewhere").mkdir()
     write_weights(tmp_path / "weights" / "small.h5", NETWORK)
     monkeypatch.setenv("VGGNUMPY_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("VGGNUMPY_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path / "elsewhere")
     return tmp_path / "weights"
 
@@ -52,7 +55,27 @@ def test_the_folder_beside_the_package_comes_second(
 def test_the_folder_beside_the_package_is_the_clone_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VGGNUMPY_WEIGHTS")
     beside = Path(vggnumpy.__file__).parent.parent / "weights"
-    assert load._folders() == [beside] * beside.is_dir()
+    assert list(load.weights_folders()) == [beside] * beside.is_dir()
+
+
+def test_the_cache_comes_last(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    for name in ("small.h5", "fetched.h5"):
+        write_weights(tmp_path / "cache" / name, NETWORK)
+    assert find_weights("small") == folder / "small.h5"
+    assert find_weights("fetched") == tmp_path / "cache" / "fetched.h5"
+
+
+def test_without_the_variable_the_cache_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VGGNUMPY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == Path(pooch.os_cache("vggnumpy"))
+    assert "vggnumpy" in cache_folder().parts
+
+
+def test_a_missing_network_that_can_be_fetched_says_how() -> None:
+    with pytest.raises(InputError, match=r"no file vgg-face\.h5 .*get it with: vggnumpy weights fetch vgg-face$"):
+        load_network("vgg-face")
 
 
 def test_options_are_exchanged_at_loading_and_only_when_given() -> None:
@@ -86,7 +109,14 @@ def test_an_unknown_name_says_where_it_looked_what_there_is_and_what_to_do(folde
         load_network("vgg99")
     message = str(caught.value)
     assert "\n" not in message
-    for words in ("'vgg99'", "vgg99.h5", str(folder), "VGGNUMPY_WEIGHTS", "small, vgg16, vgg19", "vggnumpy convert"):
+    for words in (
+        "'vgg99'",
+        "vgg99.h5",
+        str(folder),
+        "VGGNUMPY_WEIGHTS",
+        "networks here are: small;",
+        "vggnumpy convert",
+    ):
         assert words in message
 
 

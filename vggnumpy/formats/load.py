@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from vggnumpy.errors import InputError
+from vggnumpy.formats.fingerprint import check_first_layer
+from vggnumpy.formats.registry import ORIGINALS
 from vggnumpy.formats.weights import read_weights
 from vggnumpy.nets.initialize import centre_filters, random_network
 from vggnumpy.nets.network import Network
-from vggnumpy.nets.tables import ARCHITECTURES
 
 PathLike = str | os.PathLike[str]
 
 VARIABLE = "VGGNUMPY_WEIGHTS"
+CACHE_VARIABLE = "VGGNUMPY_CACHE"
 SUFFIXES = (".h5", ".hdf5")
 
 
@@ -49,9 +52,15 @@ def load_network(
     Raises
     ------
     InputError
-        If no such file is found, it fails one of `read_weights`' checks, or an option is not one of its values.
+        If no such file is found, it fails one of `read_weights`' checks or `check_first_layer`, or an option is not
+        one of its values.
     """
-    net = read_weights(_weights_path(name), dtype)
+    path = _weights_path(name)
+    net = read_weights(path, dtype)
+    try:
+        check_first_layer(net)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if pooling is not None:
         net = net.with_pooling(pooling)
     if pool_rounding is not None:
@@ -76,30 +85,49 @@ def find_weights(name: str) -> Path | None:
     """Return the weights file of a name such as ``"vgg19"``, or None where there is none.
 
     Looked for is ``NAME.h5`` in the folder that the environment variable VGGNUMPY_WEIGHTS names, then in the
-    ``weights`` folder beside the package, which a clone and an editable install have.
+    ``weights`` folder beside the package, which a clone and an editable install have, then in `cache_folder`, where
+    ``vggnumpy weights fetch`` puts networks.
 
     Raises
     ------
     InputError
         If VGGNUMPY_WEIGHTS names no folder: weights from elsewhere would be an unpleasant surprise.
     """
-    for folder in _folders():
+    for folder in weights_folders():
         path = folder / f"{name}.h5"
         if path.is_file():
             return path
     return None
 
 
-def _folders() -> list[Path]:
-    """Return the folders with weights that exist, the user's own first."""
-    folders = []
+def weights_folders() -> Iterator[Path]:
+    """Give the folders with weights that exist, in the order in which `find_weights` looks, the user's own first."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        folders.append(Path(chosen).expanduser())
-        if not folders[0].is_dir():
+        own = Path(chosen).expanduser()
+        if not own.is_dir():
             raise InputError(f"the environment variable {VARIABLE} names {chosen}, which is not a folder; correct it")
+        yield own
     beside = Path(__file__).parents[2] / "weights"
-    return folders + [beside] * beside.is_dir()
+    if beside.is_dir():
+        yield beside
+    cache = cache_folder()
+    if cache.is_dir():
+        yield cache
+
+
+def cache_folder() -> Path:
+    """Return the folder for fetched networks, which need not exist yet.
+
+    It is what the environment variable VGGNUMPY_CACHE names, else vggnumpy's own in the user's cache, such as
+    ``~/.cache/vggnumpy``.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("vggnumpy"))
 
 
 def _weights_path(name: PathLike) -> Path:
@@ -115,11 +143,13 @@ def _weights_path(name: PathLike) -> Path:
     found = find_weights(name)
     if found is not None:
         return found
-    folders = _folders()
-    known = sorted({*ARCHITECTURES, *(file.stem for folder in folders for file in folder.glob("*.h5"))})
-    looked = " and ".join(str(folder) for folder in folders) or "no folder, as there is none beside the package"
+    folders = [*weights_folders()]
+    looked = " and ".join(map(str, folders)) or "no folder, as there is none beside the package"
+    missing = f"network {name!r}: no file {name}.h5 was found in {looked} (set {VARIABLE} for another folder)"
+    if name in ORIGINALS:
+        raise InputError(f"{missing}; get it with: vggnumpy weights fetch {name}")
+    here = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.h5")})) or "none"
     raise InputError(
-        f"network {name!r}: no file {name}.h5 was found in {looked} (set {VARIABLE} for another folder); "
-        f"known names are {', '.join(known)}; make the file from a downloaded original with: "
-        f"vggnumpy convert ORIGINAL -o {name}.h5"
+        f"{missing}; the networks here are: {here}; for those that can be fetched see: vggnumpy weights list; "
+        f"make the file from a downloaded original with: vggnumpy convert ORIGINAL -o {name}.h5"
     )
