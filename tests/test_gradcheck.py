@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vggnumpy import checks, losses, ops
+from vggnumpy.checks import networks
 from vggnumpy.gradcheck import (
     check_adjoint,
     check_gradient,
@@ -19,29 +20,31 @@ from vggnumpy.nets import ARCHITECTURES, Network, fit_table, random_network
 from vggnumpy.objective import Objective
 
 
-def outcomes(part=""):
-    """Run the checks whose name holds `part`."""
-    return [checks.Check(name, measure()) for name, measure in checks.all_checks() if part in name]
+def names(start):
+    """Return the names of all checks that start so; there must be one."""
+    found = [name for name, _ in checks.all_checks() if name.startswith(start)]
+    assert found, start
+    return found
 
 
-def failed(part):
-    found = outcomes(part)
-    assert found, part
+def failed(start):
+    """Run the checks whose name starts so, and return the names of those that fail."""
+    wanted = names(start)
+    found = [checks.Check(name, measure()) for name, measure in checks.all_checks() if name in wanted]
     return [check.name for check in found if not check.passed]
 
 
 def test_every_check_passes():
     found = list(checks.run_checks())
     assert [check.name for check in found if not check.passed] == []
-    assert len({check.name for check in found}) == len(found) > 80
+    assert len({check.name for check in found}) == len(found) > 150
 
 
 def test_every_operator_and_loss_has_a_check():
-    names = " ".join(name for name, _ in checks.all_checks())
     for backward in (name for name in ops.__all__ if "backward" in name):
-        assert backward in names
+        assert {name[len(backward)] for name in names(backward)} & set(":, ")  # and not only a longer name
     for loss in ("content, gatys", "gram, gatys", "size, power", "variation, beta", "Objective", "Network.backward"):
-        assert loss in names
+        assert names(loss)
 
 
 def wrong(function, component=None, factor=1.01):
@@ -57,7 +60,7 @@ def wrong(function, component=None, factor=1.01):
     return planted
 
 
-# Module, function, which part of its result, and what the checks that must fail have in their name.
+# Module, function, which part of its result, and how the names of the checks start that must fail, and they alone.
 PLANTED = [
     (ops, "pad_backward", None, "pad_backward"),
     (ops, "conv_backward_input", None, "conv_backward_input"),
@@ -65,7 +68,19 @@ PLANTED = [
     (ops, "conv_backward_filter", 1, "conv_backward_filter db"),
     (ops, "max_pool_backward", None, "max_pool_backward"),
     (ops, "avg_pool_backward", None, "avg_pool_backward"),
+    (ops, "conv_transpose_backward_input", None, "conv_transpose_backward_input"),
+    (ops, "conv_transpose_backward_filter", 0, "conv_transpose_backward_filter dw"),
+    (ops, "conv_transpose_backward_filter", 1, "conv_transpose_backward_filter db"),
     (ops, "relu_backward", None, "relu_backward"),
+    (ops, "prelu_backward", None, "prelu_backward:"),
+    (ops, "prelu_backward_slope", None, "prelu_backward_slope"),
+    (ops, "lrn_backward", None, "lrn_backward"),
+    (ops, "batch_norm_backward", 0, "batch_norm_backward dx"),
+    (ops, "batch_norm_backward", 1, "batch_norm_backward dgain"),
+    (ops, "batch_norm_backward", 2, "batch_norm_backward dbias"),
+    (ops, "softmax_backward", None, "softmax_backward"),
+    (ops, "softmax_loss_backward", None, "softmax_loss_backward"),
+    (ops, "dropout_backward", None, "dropout_backward"),
     (ops, "concat_backward", 0, "concat_backward"),
     (ops, "concat_backward", 1, "concat_backward"),
     (losses, "content", 1, "content, "),
@@ -75,10 +90,27 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "component", "part"), PLANTED, ids=[f"{p[3]}{p[2]}" for p in PLANTED])
-def test_one_per_cent_in_any_gradient_fails_every_check_of_it(monkeypatch, module, name, component, part):
+def test_an_error_is_planted_in_every_backward_pass():
+    assert {name for module, name, _, _ in PLANTED if module is ops} == {n for n in ops.__all__ if "backward" in n}
+
+
+@pytest.mark.parametrize(("module", "name", "component", "start"), PLANTED, ids=[f"{p[3]}{p[2]}" for p in PLANTED])
+def test_one_per_cent_in_any_gradient_fails_every_check_of_it(monkeypatch, module, name, component, start):
     monkeypatch.setattr(module, name, wrong(getattr(module, name), component))
-    assert failed(part) == [name for name, _ in checks.all_checks() if part in name]
+    assert failed(start) == names(start)
+
+
+def test_the_training_formula_is_no_derivative_where_moments_are_given(monkeypatch):
+    original = ops.batch_norm_backward
+    monkeypatch.setattr(ops, "batch_norm_backward", lambda dy, cache: original(dy, cache._replace(given=False)))
+    assert failed("batch_norm_backward") == ["batch_norm_backward dx, given moments: difference"]
+
+
+def test_the_window_of_an_even_size_is_mirrored_backward(monkeypatch):
+    module = sys.modules["vggnumpy.ops.lrn"]
+    original = module._window_sum
+    monkeypatch.setattr(module, "_window_sum", lambda values, before, after: original(values, *sorted((before, after))))
+    assert failed("lrn_backward") == ["lrn_backward, size 4: difference"]
 
 
 PARTS_OF_LOSSES = [
@@ -87,15 +119,15 @@ PARTS_OF_LOSSES = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "part"), PARTS_OF_LOSSES)
-def test_one_per_cent_inside_a_loss_fails_every_check_of_it(monkeypatch, module, name, part):
+@pytest.mark.parametrize(("module", "name", "start"), PARTS_OF_LOSSES)
+def test_one_per_cent_inside_a_loss_fails_every_check_of_it(monkeypatch, module, name, start):
     monkeypatch.setattr(sys.modules[module], name, wrong(getattr(losses, name)))
-    assert failed(part) == [name for name, _ in checks.all_checks() if part in name]
+    assert failed(start) == names(start)
 
 
 def test_one_per_cent_in_the_derivative_with_respect_to_the_gram_matrix_fails(monkeypatch):
     monkeypatch.setattr(sys.modules["vggnumpy.losses.gram"], "gram_value", wrong(losses.gram_value, 1))
-    assert failed("gram, ") == [name for name, _ in checks.all_checks() if "gram, " in name]
+    assert failed("gram, ") == names("gram, ")
 
 
 def test_the_form_for_symmetric_targets_is_caught_by_the_targets_that_are_not(monkeypatch):
@@ -136,7 +168,7 @@ def narrow(monkeypatch):
             shapes[layer.name], before = (3, 3, before, 6), 6
     table = fit_table(table, shapes)
     monkeypatch.setattr(
-        checks, "random_network", lambda of, **options: random_network(table if of == "vgg19" else of, **options)
+        networks, "random_network", lambda of, **options: random_network(table if of == "vgg19" else of, **options)
     )
     # Few channels make for small features; a larger weight keeps the content's share of the gradient.
     heavy = {"content": {"relu4_2": 0.1}}
@@ -144,7 +176,7 @@ def narrow(monkeypatch):
     def objective(net, *images, **terms):
         return Objective(net, *images, **(terms | heavy if "relu4_2" in net.layers else terms))
 
-    monkeypatch.setattr(checks, "Objective", objective)
+    monkeypatch.setattr(networks, "Objective", objective)
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
@@ -176,7 +208,7 @@ def test_one_per_cent_in_any_piece_fails_the_check_of_the_objective(
 
 
 def test_one_per_cent_in_a_single_term_of_an_objective_is_caught(monkeypatch):
-    net = checks._branching()
+    net = networks.branching_network()
     rng = np.random.default_rng(1)
     image, p, s = (rng.uniform(0, 255, (7, 6, 3)) for _ in range(3))
     weights = {"content": {"pool": 1.0}, "style": {"relu1": 1.0, "join": 1.0}, "size": 1e-4, "variation": 1e-4}
