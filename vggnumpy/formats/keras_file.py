@@ -1,8 +1,10 @@
 """Arrays out of Keras's ``.h5`` files, without Keras and without executing what the file says.
 
 ``model.save_weights("NAME.h5")`` of Keras 1 and 2, and ``model.save("NAME.h5")`` of Keras 1 to 3 under the group
-``model_weights``: the attribute ``layer_names`` lists groups, the attribute ``weight_names`` of each group lists its
-datasets.  Only these are read; the network itself (attribute ``model_config``, which may hold pickled code) is not.
+``model_weights``, make a group for every layer with a dataset for every array.  Their names are listed again in
+attributes (``layer_names``, ``weight_names``), by which such a file is recognised; the lists themselves are not read,
+because texts of free length can be made to fill any memory.  Nor is the network (``model_config``), which may hold
+pickled code.
 
 =====================  ==============================  ==========================
 part                   Keras 1 (2016)                  later
@@ -18,7 +20,6 @@ LAYER.moving_variance  ``bn_running_std:0``            ``bn/moving_variance:0``
 Python objects and is not read.
 """
 
-import itertools
 import re
 from typing import Any
 
@@ -38,7 +39,6 @@ _PARTS = {
     "running_std": "moving_variance",
 }
 _DTYPES = ("float16", "float32", "float64")
-_MAX_NAMES = 1_000_000  # bytes of one list; Keras itself splits lists at 64,512
 # Numbers a few bytes apart in the file may be zeros left out, compressed: small files may grow to this.
 _MAX_SMALL = 1_000_000
 
@@ -54,7 +54,7 @@ def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict of str to ndarray
-        In the file's order, bit for bit, named ``LAYER.PART`` by the table above.  Kernels H×W×I×O are given as
+        Sorted by layer, bit for bit, named ``LAYER.PART`` by the table above.  Kernels H×W×I×O are given as
         O×I×H×W, those of dense layers, I×O, as O×I (views of transposed axes).  The inputs of a dense layer after
         ``Flatten`` count in the order H, W, C; they are not reordered here, because the file of weights does not
         tell H and W: see `dense_from_hwc`.
@@ -62,9 +62,9 @@ def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
     Raises
     ------
     InputError
-        If the file is missing, no such Keras file, damaged or cut short, has links to other places or arrays that
-        are not floating, or kernels and biases do not fit (networks of the Theano backend are O×I×H×W and have
-        flipped filters; transposed convolutions are H×W×O×I; neither is read).
+        If the file is missing, no such Keras file, damaged or cut short; if its arrays are not floating or their
+        numbers not in the file itself; or if kernels and biases do not fit (networks of the Theano backend are
+        O×I×H×W with flipped filters, transposed convolutions H×W×O×I; neither is read).
     """
     import h5py
 
@@ -74,15 +74,7 @@ def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
         size = stream.seek(0, 2)
         # Through the open stream, so that HDF5 takes no lock: some network drives refuse locks.
         with h5py.File(stream, "r") as file:
-            datasets: dict[str, Any] = {}
-            root = _root(file)
-            for layer in _names(root, "layer_names"):
-                group = _follow(root, layer)
-                names = _names(group, "weight_names")
-                for name, key in zip(names, _keys(layer, names), strict=True):
-                    if key in datasets:
-                        raise RefusedError(f"it has {quote(key)} twice; the file is damaged")
-                    datasets[key] = _follow(group, name)
+            datasets = _datasets(_root(file))
             total = sum(_checked_size(name, dataset) for name, dataset in datasets.items())
             if total > max(MAX_GROWTH * size, _MAX_SMALL):
                 raise RefusedError(f"its arrays would take {total} bytes, far more than the file has; it is damaged")
@@ -146,8 +138,11 @@ def dense_from_hwc(matrix: NDArray[Any], height: int, width: int) -> NDArray[Any
 
 def _root(file: Any) -> Any:
     """Return the group that holds the layers."""
-    for group in (file, _follow(file, "model_weights") if "model_weights" in file else None):
-        if group is not None and ("layer_names" in group.attrs or "layer_names0" in group.attrs):
+    import h5py
+
+    inner = file["model_weights"] if isinstance(file.get("model_weights", getlink=True), h5py.HardLink) else file
+    for group in (file, inner):
+        if "layer_names" in group.attrs or "layer_names0" in group.attrs:  # the latter: a list in pieces
             return group
     if "layers" in file or "_layer_checkpoint_dependencies" in file:
         raise RefusedError(
@@ -158,39 +153,25 @@ def _root(file: Any) -> Any:
     raise RefusedError(f"expected a Keras file (HDF5 with the attribute layer_names), found {found}")
 
 
-def _names(group: Any, attribute: str) -> list[str]:
-    """Return the names listed in an attribute, or in attribute0, attribute1, … where one would be too long."""
+def _datasets(root: Any) -> dict[str, Any]:
+    """Return all datasets by LAYER.PART; each is seen once, and links to other places are not followed."""
     import h5py
 
-    if attribute in group.attrs:
-        pieces = [attribute]
-    else:
-        pieces = list(itertools.takewhile(group.attrs.__contains__, (f"{attribute}{i}" for i in itertools.count())))
-    if not pieces:
-        raise RefusedError(f"{quote(group.name)} has no {attribute}; the file is damaged")
-    names: list[str] = []
-    for piece in pieces:
-        stored = h5py.h5a.open(group.id, piece.encode())
-        if stored.shape == (0,):  # Keras writes an empty list as numbers
-            continue
-        if stored.dtype.kind != "S" or len(stored.shape) != 1 or stored.get_storage_size() > _MAX_NAMES:
-            raise RefusedError(f"the attribute {piece} of {quote(group.name)} is no list of names")
-        names += [name.decode("utf-8") for name in group.attrs[piece].tolist()]
-    return names
+    found: dict[str, dict[str, Any]] = {}
 
+    def collect(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            layer, _, name = path.partition("/")
+            found.setdefault(layer, {})[name] = item
 
-def _follow(group: Any, name: str) -> Any:
-    """Return what a group holds under a path of plain links; others could lead to other files or in circles."""
-    import h5py
-
-    found = group
-    for part in name.split("/"):
-        if part in ("", ".") or not isinstance(found, h5py.Group):
-            raise RefusedError(f"its name {quote(name)} leads nowhere; the file is damaged")
-        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
-            raise RefusedError(f"{quote(name)} is a link to another place, which is not followed")
-        found = found[part]
-    return found
+    root.visititems(collect)
+    datasets: dict[str, Any] = {}
+    for layer, items in found.items():
+        for key, item in zip(_keys(layer, list(items)), items.values(), strict=True):
+            if key in datasets:
+                raise RefusedError(f"it has {quote(key)} twice; the file is damaged")
+            datasets[key] = item
+    return datasets
 
 
 def _keys(layer: str, names: list[str]) -> list[str]:
