@@ -22,7 +22,7 @@ ROOMS = {
     "gradcheck": {"errors"},
     "styles": {"nets", "losses", "backend", "errors"},
     "objective": {"styles", "nets", "losses", "backend", "errors"},
-    "checks": {"objective", "nets", "losses", "ops", "gradcheck", "errors"},
+    "checks": {"objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},
     "formats": {"nets", "ops", "backend", "files", "errors"},

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from vggnumpy.checks.losses import loss_checks
 from vggnumpy.checks.measure import NamedMeasure
+from vggnumpy.checks.methods import method_checks
 from vggnumpy.checks.networks import network_checks
 from vggnumpy.checks.operators import operator_checks
 
@@ -47,4 +48,5 @@ def all_checks() -> Iterator[NamedMeasure]:
     """Yield the name of every check and the function that returns its relative error."""
     yield from operator_checks()
     yield from loss_checks()
+    yield from method_checks()
     yield from network_checks()

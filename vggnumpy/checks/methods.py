@@ -11,12 +11,13 @@ from vggnumpy import losses, ops
 from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.gradcheck import check_gradient, distinct
 from vggnumpy.nets import Network, chain, random_network
+from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.objective import Objective
 from vggnumpy.styles import eigengram, mean_style, style_of
 
 NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
-LAYERS = {"relu1": 1.0, "pool1": 1.0, "relu2": 1.0}
+LAYERS: dict[LayerKey, float] = {"relu1": 1.0, "pool1": 1.0, "relu2": 1.0}
 
 
 def method_checks() -> Iterator[NamedMeasure]:
@@ -35,7 +36,7 @@ def method_checks() -> Iterator[NamedMeasure]:
             yield f"{label} as target, {normalization}", partial(check_gradient, gram, F)
             printed = partial(_printed_before_the_rectifier, A=A, positions=positions, normalization=normalization)
             yield (
-                f"gram_printed_gradient before relu, twice, {label}, {normalization}",
+                f"gram_printed_gradient before relu, twice, {label} target, {normalization}",
                 partial(check_gradient, printed, F),
             )
     yield from _objective_checks()
