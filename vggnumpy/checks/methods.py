@@ -14,7 +14,7 @@ from vggnumpy.nets import Network, chain, random_network
 from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.objective import Objective
-from vggnumpy.styles import eigengram, mean_style, style_of
+from vggnumpy.styles import Style, eigengram, mean_style, style_of
 
 NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
 LAYERS: dict[LayerKey, float] = {"relu1": 1.0, "pool1": 1.0, "relu2": 1.0}
@@ -24,7 +24,7 @@ def method_checks() -> Iterator[NamedMeasure]:
     """Yield the name and the measurement of every check of a method of the report."""
     rng = np.random.default_rng(11)
     F, P = distinct((2, 4, 3, 5), rng=12), rng.standard_normal((2, 4, 3, 5))
-    styles = [{"layer": losses.gram_statistics(rng.exponential(1, (4, 6, 5)))} for _ in range(3)]
+    styles: list[Style] = [{"layer": losses.gram_statistics(rng.exponential(1, (4, 6, 5)))} for _ in range(3)]
     for normalization in NORMALIZATIONS:
         content = partial(losses.content_printed, P=P, normalization=normalization)
         yield f"content_printed, {normalization}", partial(check_gradient, content, F)
