@@ -157,10 +157,26 @@ X, W, B = RNG.standard_normal((6, 5, 3)), RNG.standard_normal((3, 3, 3, 4)), RNG
 
 
 def test_an_operator_without_a_body_for_an_array_type_says_so(far):
+    arguments = {
+        "concat": ([Far(X)],),
+        "softmax_loss": (Far(X), [[0]]),
+        "softmax_loss_backward": (1.0, convert(ops.softmax_loss(X, 0)[1], Far)),
+    }
     for name in set(ops.__all__) - {"PAD_MODES"}:
-        argument = [Far(X)] if name == "concat" else Far(X)
         with pytest.raises(TypeError, match=f"{name} has no body for far arrays, only for numpy"):
-            getattr(ops, name)(argument)
+            getattr(ops, name)(*arguments.get(name, (Far(X),)))
+
+
+def test_an_operator_may_name_the_arguments_that_decide(far_ops):
+    labels = np.zeros((6, 5), int)
+    value, cache = ops.softmax_loss(Far(X), labels, weights=Far(np.ones((6, 5))))
+    assert far_ops == ["softmax_loss"] and isinstance(cache.probabilities, Far)
+    assert value == ops.softmax_loss(X, labels)[0]
+    assert isinstance(ops.softmax_loss_backward(1.0, cache), Far)
+    with pytest.raises(TypeError, match="different kinds were mixed: far, numpy"):
+        ops.softmax_loss(Far(X), labels, np.ones((6, 5)))
+    with pytest.raises(TypeError, match="softmax_loss needs arrays of one dtype"):
+        ops.softmax_loss(Far(X), labels, weights=Far(np.ones((6, 5), "float32")))
 
 
 def test_a_body_that_was_added_is_called_for_its_arrays_only(far_ops):

@@ -156,3 +156,108 @@ def pool_backward(method, dy, x, window, stride, sides, rounding):
             for index in inside:
                 dx[index] += dy[o] / len(inside)
     return dx
+
+
+def rectifier(x, dy, slopes):
+    """Return y, dx and dslopes of the rectifier with one slope a channel."""
+    y, dx, dslopes = np.zeros(x.shape), np.zeros(x.shape), np.zeros(len(slopes))
+    for i in np.ndindex(x.shape):
+        factor = 1.0 if x[i] > 0 else float(slopes[i[-1]])
+        y[i], dx[i] = factor * float(x[i]), factor * float(dy[i])
+        if not x[i] > 0:
+            dslopes[i[-1]] += float(dy[i]) * float(x[i])
+    return y, dx, dslopes
+
+
+def lrn_window(k, size, channels) -> list[int]:
+    """Return the channels that the normalisation of channel `k` looks at."""
+    before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+    return [q for q in range(k - before, k + after + 1) if 0 <= q < channels]
+
+
+def lrn(x, dy, size, kappa, alpha, beta):
+    """Return y and dx; every derivative ∂y_k/∂x_q of the product x_k · s_k^(−β) by the product rule."""
+    y, dx, channels = np.zeros(x.shape), np.zeros(x.shape), x.shape[-1]
+    for i in np.ndindex(x.shape[:-1]):
+        for k in range(channels):
+            window = lrn_window(k, size, channels)
+            s = kappa + alpha * sum(float(x[(*i, q)]) ** 2 for q in window)
+            y[(*i, k)] = float(x[(*i, k)]) * s**-beta
+            dx[(*i, k)] += float(dy[(*i, k)]) * s**-beta
+            for q in window:
+                ds = 2 * alpha * float(x[(*i, q)])
+                dx[(*i, q)] += float(dy[(*i, k)]) * float(x[(*i, k)]) * -beta * s ** (-beta - 1) * ds
+    return y, dx
+
+
+def batch_norm(x, gain, bias, epsilon):
+    """Return y and the moments."""
+    y, moments = np.zeros(x.shape), np.zeros((x.shape[3], 2))
+    for c in range(x.shape[3]):
+        entries = [float(x[(*i, c)]) for i in np.ndindex(x.shape[:3])]
+        mean = sum(entries) / len(entries)
+        sigma = (sum((entry - mean) ** 2 for entry in entries) / len(entries) + epsilon) ** 0.5
+        moments[c] = mean, sigma
+        for i in np.ndindex(x.shape[:3]):
+            y[(*i, c)] = float(gain[c]) * (float(x[(*i, c)]) - mean) / sigma + float(bias[c])
+    return y, moments
+
+
+def softmax(x, dy):
+    """Return y and dx; the Jacobian is ∂y_c/∂x_k = y_c ([c = k] − y_k)."""
+    y, dx, channels = np.zeros(x.shape), np.zeros(x.shape), x.shape[-1]
+    for i in np.ndindex(x.shape[:-1]):
+        powers = [np.exp(float(x[(*i, c)])) for c in range(channels)]
+        for c in range(channels):
+            y[(*i, c)] = powers[c] / sum(powers)
+        for c, k in np.ndindex(channels, channels):
+            dx[(*i, k)] += float(dy[(*i, c)]) * y[(*i, c)] * ((c == k) - y[(*i, k)])
+    return y, dx
+
+
+def softmax_loss(x, labels, weights):
+    """Return the value, for a label and a weight at each position."""
+    y, total = softmax(x, np.zeros(x.shape))[0], 0.0
+    for i in np.ndindex(x.shape[:3]):
+        if labels[i] >= 0:
+            total -= float(weights[i]) * np.log(y[(*i, labels[i])])
+    return total / x.shape[0]
+
+
+def conv_transpose_products(x_shape, w_shape, upsample, crop, groups) -> Iterator[tuple]:
+    """Yield (index into y, index into x, index into w) of every product of which a transposed convolution is the sum.
+
+    What falls outside y is left out.
+    """
+    n, height, width, channels = x_shape
+    kh, kw, share, _ = w_shape
+    rows, columns = conv_transpose_size(x_shape, w_shape, upsample, crop)
+    for m, i, j, c, u, v, k in np.ndindex(n, height, width, channels, kh, kw, share):
+        a, e = upsample[0] * i + u - crop[0], upsample[1] * j + v - crop[2]
+        if 0 <= a < rows and 0 <= e < columns:
+            yield (m, a, e, c // (channels // groups) * share + k), (m, i, j, c), (u, v, k, c)
+
+
+def conv_transpose_size(x_shape, w_shape, upsample, crop):
+    rows = upsample[0] * (x_shape[1] - 1) + w_shape[0] - crop[0] - crop[1]
+    return rows, upsample[1] * (x_shape[2] - 1) + w_shape[1] - crop[2] - crop[3]
+
+
+def conv_transpose(x, w, b, upsample=(1, 1), crop=(0, 0, 0, 0), groups=1):
+    y = np.zeros((x.shape[0], *conv_transpose_size(x.shape, w.shape, upsample, crop), w.shape[2] * groups))
+    if b is not None:
+        y += b
+    for o, p, f in conv_transpose_products(x.shape, w.shape, upsample, crop, groups):
+        y[o] += float(x[p]) * float(w[f])
+    return y
+
+
+def conv_transpose_backward(dy, x, w, upsample=(1, 1), crop=(0, 0, 0, 0), groups=1):
+    """Return dx, dw, db."""
+    dx, dw, db = np.zeros(x.shape), np.zeros(w.shape), np.zeros(dy.shape[3])
+    for o, p, f in conv_transpose_products(x.shape, w.shape, upsample, crop, groups):
+        dx[p] += float(dy[o]) * float(w[f])
+        dw[f] += float(dy[o]) * float(x[p])
+    for o in np.ndindex(dy.shape):
+        db[o[3]] += float(dy[o])
+    return dx, dw, db

@@ -11,6 +11,7 @@ from vggnumpy.ops.geometry import Sides, four_sides, pair
 X = np.random.default_rng(70).standard_normal((2, 6, 5, 3))
 W = np.random.default_rng(71).standard_normal((3, 3, 3, 4))
 B = np.random.default_rng(72).standard_normal(4)
+LABELS = np.array([2, -1])
 
 # Name → forward pass, and the backward passes on (dy, cache), all at the arrays above in one dtype.
 FORWARD = {
@@ -19,7 +20,14 @@ FORWARD = {
     "max_pool": lambda x, w, b: ops.max_pool(x, rounding="ceil"),
     "avg_pool": lambda x, w, b: ops.avg_pool(x, 3, 2, (1, 0, 2, 1)),
     "relu": lambda x, w, b: ops.relu(x),
+    "prelu": lambda x, w, b: ops.prelu(x, b[:3]),
     "concat": lambda x, w, b: ops.concat([x, x]),
+    "conv_transpose": lambda x, w, b: ops.conv_transpose(x, w.transpose(0, 1, 3, 2), b, 2, 1),
+    "lrn": lambda x, w, b: ops.lrn(x),
+    "batch_norm": lambda x, w, b: ops.batch_norm(x, b[:3], b[1:]),
+    "softmax": lambda x, w, b: ops.softmax(x),
+    "softmax_loss": lambda x, w, b: ops.softmax_loss(x, LABELS, b[:2]),
+    "dropout": lambda x, w, b: ops.dropout(x, rng=0),
 }
 BACKWARD = {
     "pad_backward": ("pad", lambda dy, x, cache: ops.pad_backward(dy, cache)),
@@ -28,8 +36,24 @@ BACKWARD = {
     "max_pool_backward": ("max_pool", lambda dy, x, cache: ops.max_pool_backward(dy, cache)),
     "avg_pool_backward": ("avg_pool", lambda dy, x, cache: ops.avg_pool_backward(dy, cache)),
     "relu_backward": ("relu", lambda dy, x, cache: ops.relu_backward(dy, cache)),
+    "prelu_backward": ("prelu", lambda dy, x, cache: ops.prelu_backward(dy, cache)),
+    "prelu_backward_slope": ("prelu", lambda dy, x, cache: ops.prelu_backward_slope(dy, x, cache)),
     "concat_backward": ("concat", lambda dy, x, cache: ops.concat_backward(dy, cache)),
+    "conv_transpose_backward_input": (
+        "conv_transpose",
+        lambda dy, x, cache: ops.conv_transpose_backward_input(dy, cache),
+    ),
+    "conv_transpose_backward_filter": (
+        "conv_transpose",
+        lambda dy, x, cache: ops.conv_transpose_backward_filter(dy, x, cache),
+    ),
+    "lrn_backward": ("lrn", lambda dy, x, cache: ops.lrn_backward(dy, cache)),
+    "batch_norm_backward": ("batch_norm", lambda dy, x, cache: ops.batch_norm_backward(dy, cache)),
+    "softmax_backward": ("softmax", lambda dy, x, cache: ops.softmax_backward(dy, cache)),
+    "softmax_loss_backward": ("softmax_loss", lambda dy, x, cache: ops.softmax_loss_backward(dy, cache)),
+    "dropout_backward": ("dropout", lambda dy, x, cache: ops.dropout_backward(dy, cache)),
 }
+ENDS = "softmax_loss"  # its output is a number in float64, and so is the derivative that its backward pass is given
 
 
 def test_no_operator_is_forgotten_here():
@@ -52,7 +76,7 @@ def test_no_input_is_written_to_and_the_dtype_is_kept(name):
         dy.flags.writeable = False
         out = backward(dy, given[0], cache)
         assert {str(part.dtype) for part in (out if isinstance(out, (list, tuple)) else [out])} == {dtype}
-        assert y.dtype == dtype
+        assert y.dtype == ("float64" if forward == ENDS else dtype)
         np.testing.assert_array_equal(dy, 1)
         for array, original in zip(given, arrays(dtype), strict=True):
             np.testing.assert_array_equal(array, original)
@@ -65,7 +89,7 @@ def test_only_float32_and_float64_are_taken(name, dtype):
         FORWARD[name](*(np.abs(array).astype(dtype) for array in (X, W, B)))
 
 
-@pytest.mark.parametrize("name", BACKWARD)
+@pytest.mark.parametrize("name", [name for name in BACKWARD if BACKWARD[name][0] != ENDS])
 def test_a_backward_pass_takes_floats_only(name):
     forward, backward = BACKWARD[name]
     y, cache = FORWARD[forward](X, W, B)
@@ -102,11 +126,21 @@ def test_what_is_no_array_is_refused(name):
         getattr(ops, name)("features")
 
 
+@pytest.mark.parametrize("name", BACKWARD)
+def test_a_cache_serves_a_second_backward_pass(name):
+    forward, backward = BACKWARD[name]
+    y, cache = FORWARD[forward](X, W, B)
+    first, second = (backward(np.ones_like(y), X, cache) for _ in range(2))
+    pairs = zip(first, second, strict=True) if isinstance(first, (list, tuple)) else [(first, second)]
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("name", [*FORWARD, *BACKWARD])
 def test_an_operator_keeps_its_docstring_and_signature(name):
     function = getattr(ops, name)
     assert "Parameters\n" in inspect.getdoc(function) and "Returns\n" in inspect.getdoc(function)
-    assert next(iter(inspect.signature(function).parameters)) in ("x", "xs", "dy")
+    assert next(iter(inspect.signature(function).parameters)) in ("x", "xs", "dy", "dvalue")
 
 
 def test_one_or_two_integers():

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from arrays import frozen, non_contiguous
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,12 +52,6 @@ def naive_options(options):
         "dilate": np.broadcast_to(full["dilate"], 2).tolist(),
         "mode": full["pad_mode"],
     }
-
-
-def frozen(rng, shape, dtype="float64"):
-    array = rng.standard_normal(shape).astype(dtype)
-    array.flags.writeable = False
-    return array
 
 
 def compare_with_loops(naive, agree, x_shape, w_shape, options, dtype="float64"):
@@ -147,15 +142,6 @@ def test_no_bias_is_a_bias_of_zero_and_the_bias_is_added_once_a_position():
     without = ops.conv(x, w)[0]
     np.testing.assert_array_equal(without, ops.conv(x, w, np.zeros(2))[0])
     np.testing.assert_allclose(ops.conv(x, w, b)[0] - without, np.broadcast_to(b, without.shape), rtol=0, atol=1e-13)
-
-
-def non_contiguous(array):
-    """Return equal arrays with other strides: transposed in memory, every second entry, backwards."""
-    wide = np.zeros([2 * size for size in array.shape], array.dtype)
-    sparse = wide[tuple(slice(None, None, 2) for _ in array.shape)]
-    sparse[...] = array
-    backwards = np.ascontiguousarray(array[:, ::-1, ::-1])[:, ::-1, ::-1]
-    return np.asfortranarray(array), sparse, backwards
 
 
 @pytest.mark.parametrize("options", [{}, {"pad": 0}, {"stride": 2, "pad": (0, 1, 1, 0), "pad_mode": "reflect"}])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arrays import frozen
 
 from vggnumpy import ops
 from vggnumpy.gradcheck import check_vjp, distinct
@@ -55,3 +56,43 @@ def test_backward_refuses_another_shape():
     _, cache = ops.relu(np.ones((3, 4, 2)))
     with pytest.raises(ValueError, match=r"relu_backward: dy must have the output's shape \(3, 4, 2\), got \(3, 4\)"):
         ops.relu_backward(np.ones((3, 4)), cache)
+
+
+@pytest.mark.parametrize("leak", [0.1, 1.0, 2.5, -0.5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_leak_is_the_slope_on_the_left(naive, agree, leak, dtype):
+    rng = np.random.default_rng(52)
+    x, dy = frozen(rng, (2, 5, 7, 3), dtype), frozen(rng, (2, 5, 7, 3), dtype)
+    expected, dexpected, _ = naive.rectifier(x, dy, [leak] * 3)
+    y, cache = ops.relu(x, leak)
+    dx = ops.relu_backward(dy, cache)
+    assert y.dtype == dx.dtype == dtype
+    agree(y, expected, 1e-7)
+    agree(dx, dexpected, 1e-7)
+    assert cache.positive.nbytes == 2 * 5 * 7
+
+
+def test_a_leak_may_be_a_number_of_numpy():
+    y, cache = ops.relu(np.ones((2, 3), "float32"), np.float64(0.1))
+    assert y.dtype == "float32" and ops.relu_backward(y, cache).dtype == "float32"
+
+
+def test_the_derivative_at_zero_is_the_leak():
+    x = np.array([[-1.0, -0.0, 0.0, 1.0]])
+    y, cache = ops.relu(x, 0.25)
+    np.testing.assert_array_equal(y, [[-0.25, 0, 0, 1]])
+    np.testing.assert_array_equal(ops.relu_backward(np.full((1, 4), 8.0), cache), [[2, 2, 2, 8]])
+
+
+def test_nan_and_infinity_with_a_leak():
+    y, _ = ops.relu(np.array([np.nan, np.inf, -np.inf]), 0.1)
+    np.testing.assert_array_equal(y, [np.nan, np.inf, -np.inf])
+
+
+def test_an_infinite_derivative_stops_where_nothing_leaks():
+    _, cache = ops.relu(np.array([-1.0, 1.0]))
+    np.testing.assert_array_equal(ops.relu_backward(np.array([np.inf, 2.0]), cache), [0, 2])
+
+
+def test_a_leak_agrees_with_differences():
+    assert check_vjp(lambda x: ops.relu(x, 0.2), ops.relu_backward, distinct((2, 5, 7, 3))) < 1e-8

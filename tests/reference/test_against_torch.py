@@ -126,3 +126,100 @@ def test_the_rectifier_and_its_derivative_at_zero():
     tensor = channels_first(x).requires_grad_()
     dy = np.random.default_rng(9).standard_normal(y.shape)
     compare(y, functional.relu(tensor), [(tensor, ops.relu_backward(dy, cache).transpose(0, 3, 1, 2))], dy)
+
+
+TRANSPOSED = [
+    {},
+    {"upsample": 2},
+    {"upsample": (3, 2), "crop": (1, 0, 2, 1)},
+    {"upsample": (1, 4), "crop": (2, 2, 0, 3)},
+    {"upsample": 5, "crop": (0, 3, 1, 0)},
+]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4)])
+@pytest.mark.parametrize("options", TRANSPOSED)
+def test_transposed_convolutions(options, kernel, groups):
+    rng = np.random.default_rng(10)
+    x, w = rng.standard_normal((2, 5, 6, 4)), rng.standard_normal((*kernel, 3, 4))
+    b = rng.standard_normal(3 * groups)
+    y, cache = ops.conv_transpose(x, w, b, groups=groups, **options)
+    top, bottom, left, right = np.broadcast_to(options.get("crop", 0), 4).tolist()
+    tensors = [channels_first(x), torch.from_numpy(w.transpose(3, 2, 0, 1).copy()), torch.from_numpy(b)]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    whole = functional.conv_transpose2d(*tensors, options.get("upsample", 1), groups=groups)
+    expected = whole[..., top : whole.shape[2] - bottom, left : whole.shape[3] - right]
+    dy = rng.standard_normal(y.shape)
+    dw, db = ops.conv_transpose_backward_filter(dy, x, cache)
+    dx = ops.conv_transpose_backward_input(dy, cache)
+    ours = dx.transpose(0, 3, 1, 2), dw.transpose(3, 2, 0, 1), db
+    compare(y, expected, list(zip(tensors, ours, strict=True)), dy)
+
+
+def test_leaky_rectifiers():
+    rng = np.random.default_rng(11)
+    x, slope = rng.integers(-2, 3, (2, 5, 7, 3)).astype("float64"), rng.standard_normal(3)
+    dy = rng.standard_normal(x.shape)
+    tensor = channels_first(x).requires_grad_()
+    y, cache = ops.relu(x, 0.2)
+    compare(y, functional.leaky_relu(tensor, 0.2), [(tensor, ops.relu_backward(dy, cache).transpose(0, 3, 1, 2))], dy)
+    tensor, slopes = channels_first(x).requires_grad_(), torch.from_numpy(slope).requires_grad_()
+    y, cache = ops.prelu(x, slope)
+    dx = ops.prelu_backward(dy, cache).transpose(0, 3, 1, 2)
+    compare(
+        y,
+        functional.prelu(tensor, slopes),
+        [(tensor, dx), (slopes, ops.prelu_backward_slope(dy, x, cache))],
+        dy,
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9, 30])
+def test_local_response_normalisation(size):
+    rng = np.random.default_rng(12)
+    x, dy = rng.standard_normal((2, 3, 5, 11)), rng.standard_normal((2, 3, 5, 11))
+    # PyTorch divides alpha by the size, and has the longer side of an even window first: the channels mirrored.
+    order = slice(None, None, 1 if size % 2 else -1)
+    tensor = channels_first(x[..., order]).requires_grad_()
+    y, cache = ops.lrn(x, size, kappa=1.5, alpha=0.7 / size, beta=0.6)
+    dx = ops.lrn_backward(dy, cache)
+    expected = functional.local_response_norm(tensor, size, alpha=0.7, beta=0.6, k=1.5)
+    compare(y[..., order], expected, [(tensor, dx[..., order].transpose(0, 3, 1, 2))], dy[..., order])
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_batch_normalisation(given):
+    rng = np.random.default_rng(13)
+    x, dy = rng.standard_normal((3, 5, 4, 6)) * 3 + 2, rng.standard_normal((3, 5, 4, 6))
+    gain, bias = rng.standard_normal(6), rng.standard_normal(6)
+    mean, variance, epsilon = rng.standard_normal(6), rng.uniform(0.1, 2, 6), 1e-3
+    tensors = [channels_first(x), torch.from_numpy(gain), torch.from_numpy(bias)]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    running = (torch.from_numpy(mean), torch.from_numpy(variance)) if given else (None, None)
+    expected = functional.batch_norm(tensors[0], *running, *tensors[1:], training=not given, eps=epsilon)
+    moments = np.stack([mean, np.sqrt(variance + epsilon)], axis=1) if given else None
+    y, cache = ops.batch_norm(x, gain, bias, moments, epsilon)
+    dx, dgain, dbias = ops.batch_norm_backward(dy, cache)
+    ours = dx.transpose(0, 3, 1, 2), dgain, dbias
+    compare(y, expected, list(zip(tensors, ours, strict=True)), dy)
+
+
+def test_softmax_and_its_loss():
+    rng = np.random.default_rng(14)
+    x, dy = 20 * rng.standard_normal((3, 4, 5, 7)), rng.standard_normal((3, 4, 5, 7))
+    tensor = channels_first(x).requires_grad_()
+    y, cache = ops.softmax(x)
+    dx = ops.softmax_backward(dy, cache)
+    compare(y, functional.softmax(tensor, 1), [(tensor, dx.transpose(0, 3, 1, 2))], dy)
+    labels, weights = rng.integers(-1, 7, (3, 4, 5)), rng.uniform(0, 2, (3, 4, 5))
+    tensor = channels_first(x).requires_grad_()
+    each = functional.cross_entropy(tensor, torch.from_numpy(labels), ignore_index=-1, reduction="none")
+    loss = (each * torch.from_numpy(weights)).sum() / 3
+    (1.5 * loss).backward()
+    value, loss_cache = ops.softmax_loss(x, labels, weights)
+    assert value == pytest.approx(loss.item(), rel=1e-14)
+    dx = ops.softmax_loss_backward(1.5, loss_cache)
+    np.testing.assert_allclose(dx.transpose(0, 3, 1, 2), tensor.grad.numpy(), rtol=0, atol=1e-14)
