@@ -230,7 +230,7 @@ def test_the_reader_in_the_description_of_the_format_works(path: Path) -> None:
         (lambda file: file.__delitem__("conv1_2/bias"), ["bias of layer conv1_2 is missing"]),
         (lambda file: file.__setitem__("fc6/weight", [1.0]), ["fc6/weight", "no layer"]),
         (replace_dataset("conv1_2/weight", lambda w: w.transpose(3, 2, 0, 1)), ["conv1_2", "5×4×3×3", "transposed"]),
-        (replace_dataset("conv1_2/weight", lambda w: w[0]), ["conv1_2", "3 dimensions"]),
+        (replace_dataset("conv1_2/weight", lambda w: w[0]), ["conv1_2", "3 axes"]),
         (replace_dataset("conv1_2/bias", lambda b: b[:, None]), ["bias of layer conv1_2", "(5, 1)", "(5,)"]),
         (replace_dataset("conv1_2/bias", lambda b: b.astype(int)), ["conv1_2/bias", "int64", "float16, float32"]),
         (set_number("conv2_1/weight", np.nan), ["conv2_1", "1 numbers", "not finite"]),

@@ -173,7 +173,7 @@ def test_transposed_filters_are_named(shape):
         ((*TABLE, relu("input", inputs=("pool1",))), SHAPES, "two layers have the name input"),
         ((*TABLE, relu("late", inputs=("later",))), SHAPES, r"layer late takes its input from \['later'\]"),
         ((relu("early"), *TABLE), SHAPES, "layer early takes its input from nowhere"),
-        ((replace(TABLE[0], kind="lrn"), *TABLE[1:]), SHAPES, "layer conv1_1 is of the unknown kind 'lrn'"),
+        ((replace(TABLE[0], kind="rbf"), *TABLE[1:]), SHAPES, "layer conv1_1 is of the unknown kind 'rbf'"),
         ((*TABLE, conv("c", 4, inputs=("pool1",))), {**SHAPES, "c": (3, 3, 4, 4)}, "of layer c have .* 3×3×6×4 was"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_table_survives_being_written_as_rows(table):
     assert table_from_dicts(table_to_dicts(table)) == table
 
 
-@pytest.mark.parametrize("rows", [[3], "conv", {}, [{"name": "a", "kind": "conv"}], [{**vars(TABLE[0]), "leak": 0.1}]])
+@pytest.mark.parametrize("rows", [[3], "conv", {}, [{"name": "a", "kind": "conv"}], [{**vars(TABLE[0]), "bias": 0.1}]])
 def test_rows_that_are_no_layers_are_refused(rows):
     with pytest.raises(InputError, match="layer table has a row that is not a layer"):
         table_from_dicts(rows)

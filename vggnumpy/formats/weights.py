@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import atomic_path, open_input, reason
 from vggnumpy.nets.network import CHANNEL_ORDERS, POOLINGS, Network
-from vggnumpy.nets.tables import KINDS, Layer, check_table, table_from_dicts, table_to_dicts
+from vggnumpy.nets.tables import KINDS, PARTS, Layer, check_parts, check_table, table_from_dicts, table_to_dicts
 from vggnumpy.ops import PAD_MODES
 
 PathLike = str | os.PathLike[str]
@@ -32,6 +33,7 @@ STORED_DTYPES = ("float16", "float32", "float64")
 WORKING_DTYPES = ("float32", "float64")
 TEXTS = ("architecture", "source", "source_sha256", "license", "channel_order", "pad_mode", "layers", "digest")
 VECTORS = ("mean", "scale")
+ATTRIBUTES = ("format", *TEXTS, *VECTORS, "image_size", "classes")
 # What HDF5 and h5py raise on damaged files, apart from InputError.
 DAMAGE = (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError, AttributeError)
 MAKE_AGAIN = "make it again from the original with: vggnumpy convert SOURCE -o OUT.h5"
@@ -65,7 +67,7 @@ def write_weights(path: PathLike, net: Network, dtype: str | None = None) -> str
     arrays = {}
     with np.errstate(over="ignore"):  # what overflows is refused below, by the layer's name
         for layer in net.table:
-            for part, array in zip(("weight", "bias"), net.weights.get(layer.name, ()), strict=False):
+            for part, array in zip(PARTS.get(layer.kind, ()), net.weights.get(layer.name, ()), strict=True):
                 arrays[f"{layer.name}/{part}"] = np.ascontiguousarray(
                     to_host(array), np.dtype(stored).newbyteorder("<")
                 )
@@ -79,6 +81,10 @@ def write_weights(path: PathLike, net: Network, dtype: str | None = None) -> str
         "pad_mode": net.pad_mode,
         "layers": json.dumps(table_to_dicts(net.table)),
     }
+    if net.image_size is not None:
+        attributes["image_size"] = np.array(net.image_size, "<i8")
+    if net.classes:
+        attributes["classes"] = json.dumps(net.classes)
     attributes["digest"] = content_digest(attributes, arrays.items())
     try:
         _check_attributes(attributes)
@@ -132,7 +138,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
             raise InputError("expected a weights file of vggnumpy (HDF5), found another kind of file")
         # Through the open stream, so that HDF5 takes no lock: some network drives refuse locks.
         with h5py.File(stream, "r") as file:
-            attributes = {name: file.attrs[name] for name in ("format", *TEXTS, *VECTORS) if name in file.attrs}
+            attributes = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
             _check_attributes(attributes)
             table = _parse_table(attributes["layers"])
             datasets = _datasets(file)
@@ -149,14 +155,15 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
                 f"found {digest[:16]}…"
             )
         weights = {}
-        for layer in _convolutions(table):
-            pair = []
-            for part in ("weight", "bias"):
+        for layer in table:
+            parts = []
+            for part in PARTS.get(layer.kind, ()):
                 name = f"{layer.name}/{part}"
                 with np.errstate(over="ignore"):
-                    pair.append(stored.pop(name).astype(working, copy=False))
-                _check_finite(f"{name} as {working}", pair[-1])
-            weights[layer.name] = (pair[0], pair[1])
+                    parts.append(stored.pop(name).astype(working, copy=False))
+                _check_finite(f"{name} as {working}", parts[-1])
+            if parts:
+                weights[layer.name] = tuple(parts)
         return Network(
             name=attributes["architecture"],
             table=table,
@@ -169,6 +176,8 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
                 **{name: attributes[name] for name in ("source", "source_sha256", "license", "digest")},
                 "file": Path(path).name,
             },
+            image_size=_image_size(attributes.get("image_size")),
+            classes=_classes(attributes.get("classes")),
         )
 
 
@@ -178,7 +187,7 @@ def content_digest(attributes: Mapping[str, Any], arrays: Iterable[tuple[str, np
     Hashed are, in this order: the texts ``architecture``, ``channel_order``, ``pad_mode`` and ``layers``, each in
     UTF-8 with a zero byte after it; ``mean`` and ``scale`` as little-endian float64; and for every dataset its
     name, dtype and shape as one text (``conv1_1/weight float32 3 3 3 64``) with a zero byte after it, then its
-    numbers, little-endian in C order.  Where the numbers came from is not part of it.
+    numbers, little-endian in C order.  Where the numbers came from and what the classes are called is not part of it.
 
     Parameters
     ----------
@@ -254,9 +263,31 @@ def _parse_table(text: str) -> tuple[Layer, ...]:
     table = table_from_dicts(rows)
     for layer in table:
         _check_layer(layer)
-    if not _convolutions(table):
+    if not any(layer.kind == "conv" for layer in table):
         raise InputError("the layer table holds no convolution")
     return table
+
+
+def _image_size(value: Any) -> tuple[int, int] | None:
+    """Return the attribute ``image_size``, which may be absent."""
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.shape != (2,) or value.dtype.kind not in "iu" or (value < 1).any():
+        raise InputError(f"expected two positive integers in the attribute image_size, found {repr(value)[:60]}")
+    return int(value[0]), int(value[1])
+
+
+def _classes(text: Any) -> tuple[str, ...]:
+    """Return the attribute ``classes``, a JSON list of names, which may be absent."""
+    if text is None:
+        return ()
+    try:
+        names = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError("expected a JSON list of names in the attribute classes, found something else")
+    return tuple(names)
 
 
 def _check_layer(layer: Layer) -> None:
@@ -265,14 +296,18 @@ def _check_layer(layer: Layer) -> None:
         "name": not isinstance(layer.name, str) or not layer.name,
         "kind": layer.kind not in KINDS,
         "inputs": not isinstance(layer.inputs, tuple) or not all(isinstance(name, str) for name in layer.inputs),
-        "size": not _integers(layer.size, 2, least=1),
-        "channels": not _integers((layer.channels,), 1, least=layer.kind == "conv"),
+        "size": not _integers(layer.size, 2, least=1) and not (layer.kind == "pool" and layer.size == (0, 0)),
+        "channels": not _integers((layer.channels,), 1, least=layer.kind in ("conv", "convt")),
         "stride": not _integers(layer.stride, 2, least=1),
         "pad": not _integers(layer.pad, 4, least=0),
         "dilate": not _integers(layer.dilate, 2, least=1),
         "method": layer.method not in POOLINGS,
         "rounding": layer.rounding not in ("floor", "ceil"),
         "pad_mode": layer.pad_mode not in ("", *PAD_MODES),
+        "groups": not _integers((layer.groups,), 1, least=1),
+        "leak": not _reals((layer.leak,), 1),
+        "lrn": not _reals(layer.lrn, 4) or not _integers(layer.lrn[:1], 1, least=1),
+        "rate": not _reals((layer.rate,), 1) or not 0 <= layer.rate < 1,
         "numbered": not isinstance(layer.numbered, bool),
     }
     if layer.kind != "concat" and not faults["inputs"] and len(layer.inputs) != 1:
@@ -292,13 +327,18 @@ def _integers(values: Any, count: int, least: int) -> bool:
     )
 
 
-def _convolutions(table: tuple[Layer, ...]) -> list[Layer]:
-    return [layer for layer in table if layer.kind == "conv"]
+def _reals(values: Any, count: int) -> bool:
+    """Tell whether `values` is a tuple of `count` finite numbers."""
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+    )
 
 
 def _dataset_names(table: tuple[Layer, ...]) -> list[str]:
     """Return the datasets that a table asks for, in the order in which the digest takes them."""
-    return [f"{layer.name}/{part}" for layer in _convolutions(table) for part in ("weight", "bias")]
+    return [f"{layer.name}/{part}" for layer in table for part in PARTS.get(layer.kind, ())]
 
 
 def _datasets(file: Any) -> dict[str, Any]:
@@ -325,18 +365,10 @@ def _check_shapes(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) 
     strangers = sorted(set(shapes) - set(names))
     if strangers:
         raise InputError(f"the file holds {', '.join(strangers)[:200]}, which no layer of its table uses")
-    for layer in _convolutions(table):
-        shape = shapes[f"{layer.name}/weight"]
-        if len(shape) != 4:
-            raise InputError(
-                f"the filters of layer {layer.name} have {len(shape)} dimensions {shape}, expected 4 "
-                f"(height × width × input channels × filters)"
-            )
-    check_table(table, 3, {layer.name: shapes[f"{layer.name}/weight"] for layer in _convolutions(table)})
-    for layer in _convolutions(table):
-        shape = shapes[f"{layer.name}/bias"]
-        if shape != (layer.channels,):
-            raise InputError(f"the bias of layer {layer.name} has shape {shape}, expected ({layer.channels},)")
+    owners = [layer for layer in table if layer.kind in PARTS]
+    check_table(table, 3, {layer.name: shapes[f"{layer.name}/weight"] for layer in owners})
+    for layer in owners:
+        check_parts(layer, tuple(shapes[f"{layer.name}/{part}"] for part in PARTS[layer.kind]))
 
 
 def _check_storage(name: str, dataset: Any) -> None:

@@ -1,11 +1,14 @@
 """Networks: layer tables and the interpreter that runs them forward and backward."""
 
+from vggnumpy.nets.architectures import ARCHITECTURES, CLASSIFIERS, IMAGE_SIZES, architecture
 from vggnumpy.nets.initialize import centre_filters, random_network
 from vggnumpy.nets.network import Inspection, Network, Record, Tape
-from vggnumpy.nets.tables import ARCHITECTURES, Layer, architecture, chain, fit_table
+from vggnumpy.nets.tables import Layer, chain, fit_table
 
 __all__ = [
     "ARCHITECTURES",
+    "CLASSIFIERS",
+    "IMAGE_SIZES",
     "Inspection",
     "Layer",
     "Network",

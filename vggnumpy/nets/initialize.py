@@ -8,8 +8,9 @@ import numpy as np
 
 from vggnumpy.backend import FLOAT_TYPES
 from vggnumpy.errors import InputError
+from vggnumpy.nets.architectures import architecture
 from vggnumpy.nets.network import Network
-from vggnumpy.nets.tables import INPUT, Layer, architecture
+from vggnumpy.nets.tables import INPUT, PARTS, Layer
 
 # Mean colour of ImageNet in RGB (Simonyan and Zisserman 2014); random networks are centred on it as well.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -24,7 +25,8 @@ def random_network(
     """Return a network with random filters (He et al. 2015) and zero biases.
 
     Each filter entry is drawn from N(0, 2 / (kh·kw·C)): a rectifier halves the mean square of its input, and 2 / fan-in
-    makes up for that, so features keep their scale from layer to layer.
+    makes up for that, so features keep their scale from layer to layer.  Per-channel leaky rectifiers begin with the
+    slope 0.25 (the same paper).
 
     Parameters
     ----------
@@ -47,13 +49,18 @@ def random_network(
     if isinstance(rng, int) and rng < 0:
         raise InputError(f"the seed must not be negative, got {rng}")
     generator = np.random.default_rng(rng)
-    depth, weights = {INPUT: 3}, {}
+    depth: dict[str, int] = {INPUT: 3}
+    weights: dict[str, tuple[np.ndarray, ...]] = {}
     for layer in layers:
         incoming = sum(depth[name] for name in layer.inputs)
         if layer.kind == "conv":
-            shape = (*layer.size, incoming, layer.channels)
+            shape = (*layer.size, incoming // layer.groups, layer.channels)
             filters = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:3]))
             weights[layer.name] = filters.astype(dtype), np.zeros(layer.channels, dtype)
+        elif layer.kind == "prelu":
+            weights[layer.name] = (np.full(incoming, 0.25, dtype),)
+        elif layer.kind in PARTS:
+            raise InputError(f"layer {layer.name}: random networks have no layers of the kind {layer.kind}")
         depth[layer.name] = layer.channels if layer.kind == "conv" else incoming
     name = f"random {table}" if isinstance(table, str) else "random network"
     source = f"He initialisation, seed {rng}" if isinstance(rng, int) else "He initialisation"
@@ -75,9 +82,10 @@ def centre_filters(net: Network) -> Network:
     net : Network
         Of random filters; trained ones would lose what they have learnt.
     """
-    first = next(layer.name for layer in net.table if layer.kind == "conv")
-    weights = {}
-    for name, (w, b) in net.weights.items():
+    convs = [layer.name for layer in net.table if layer.kind == "conv"]
+    first, weights = convs[0], dict(net.weights)
+    for name in convs:
+        w, b = net.weights[name]
         centred = w - w.mean(axis=(0, 1) if name == first else (0, 1, 2), keepdims=True)
         if name == first:
             plain = w.shape[3] // 4

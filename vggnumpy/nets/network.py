@@ -11,7 +11,9 @@ import numpy as np
 from vggnumpy import ops
 from vggnumpy.backend import FLOAT_TYPES, array_module, backend_of, to_host
 from vggnumpy.errors import InputError
-from vggnumpy.nets.tables import INPUT, Layer, check_table
+from vggnumpy.nets.architectures import CLASSIFIERS
+from vggnumpy.nets.steps import backward_step, forward_step, weight_derivatives
+from vggnumpy.nets.tables import INPUT, PARTS, Layer, check_parts, check_table
 
 LayerKey = str | int
 POOLINGS = ("max", "average")
@@ -37,7 +39,7 @@ class Record:
     dzdx : ndarray or None
         Derivative with respect to that output (``res(i+1).dzdx``); None where no derivative arrives.
     dzdw, dzdb : ndarray or None
-        Derivatives with respect to the layer's own filters and bias, on request.
+        Derivatives with respect to the layer's own filters (or gains, or slopes) and bias, on request.
     """
 
     x: Any
@@ -70,7 +72,9 @@ class Network:
     table : tuple of Layer
         The layers in the order of computation.
     weights : dict
-        Layer name → (filters kh×kw×C×K, bias of K), float32 or float64.
+        Layer name → parts, float32 or float64: (filters kh×kw×C×K, bias of K) of a convolution, (filters kh×kw×K×C,
+        bias of K) of a transposed one, (slopes of C,) of a per-channel leaky rectifier, and (gains of C, biases of C,
+        moments C×2, mean and deviation) of a batch normalisation.
     channel_order : {"RGB", "BGR"}
         Order of the channels that the first layer expects.
     mean : tuple of 3 floats
@@ -81,16 +85,22 @@ class Network:
         What the padding of the convolutions holds.
     provenance : dict
         Source, licence, digest and the like, for the record of a run.
+    image_size : (height, width) or None
+        Of the pictures that its classifier was trained on.
+    classes : tuple of str
+        What the channels of its classifier stand for; empty where unknown.
     """
 
     name: str
     table: tuple[Layer, ...]
-    weights: dict[str, tuple[Any, Any]]
+    weights: dict[str, tuple[Any, ...]]
     channel_order: str = "RGB"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     pad_mode: str = "zero"
     provenance: dict[str, Any] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.channel_order not in CHANNEL_ORDERS:
@@ -99,10 +109,9 @@ class Network:
             raise InputError(f"pad mode must be one of {', '.join(ops.PAD_MODES)}, got {self.pad_mode!r}")
         if len({str(array.dtype) for pair in self.weights.values() for array in pair}) > 1:
             raise InputError(f"the weights of network {self.name} must all have one dtype")
-        check_table(self.table, 3, {name: tuple(w.shape) for name, (w, _) in self.weights.items()})
-        for name, (w, b) in self.weights.items():
-            if tuple(b.shape) != (w.shape[3],):
-                raise InputError(f"the bias of layer {name} has shape {tuple(b.shape)}; expected ({w.shape[3]},)")
+        check_table(self.table, 3, {name: tuple(parts[0].shape) for name, parts in self.weights.items() if parts})
+        for layer in self.table:
+            check_parts(layer, tuple(tuple(part.shape) for part in self.weights.get(layer.name, ())))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -173,6 +182,13 @@ class Network:
     def _with_pools(self, **changes: str) -> Network:
         table = tuple(replace(layer, **changes) if layer.kind == "pool" else layer for layer in self.table)  # type: ignore[arg-type]
         return replace(self, table=table)
+
+    def without_classifier(self) -> Network:
+        """Return the same network without the layers that only name a picture's class, if its architecture is known."""
+        top = {layer.name for layer in CLASSIFIERS.get(self.name, ())}
+        table = tuple(layer for layer in self.table if layer.name not in top)
+        weights = {name: parts for name, parts in self.weights.items() if name not in top}
+        return replace(self, table=table, weights=weights)
 
     def astype(self, dtype: str) -> Network:
         """Return the same network with weights of `dtype` (float32 or float64).
@@ -282,7 +298,7 @@ class Network:
         arriving = self._arrivals(dfeatures, tape.shapes)
         for layer, cache in reversed(tape.steps):
             if layer.name in arriving:
-                self._step_back(layer, cache, arriving, arriving.pop(layer.name))
+                _add_back(layer, cache, arriving, arriving.pop(layer.name))
         return self.preprocess_backward(arriving[INPUT])
 
     def inspect(self, image: Any, dfeatures: Mapping[LayerKey, Any], filters: bool = False) -> Inspection:
@@ -316,9 +332,9 @@ class Network:
                 continue
             record, dy = records[layer.name], arriving.pop(layer.name)
             record.dzdx = dy
-            if filters and layer.kind == "conv":
-                record.dzdw, record.dzdb = ops.conv_backward_filter(dy, outputs[layer.inputs[0]], cache)
-            self._step_back(layer, cache, arriving, dy)
+            if filters and layer.kind in PARTS:
+                record.dzdw, record.dzdb = weight_derivatives(layer, dy, outputs[layer.inputs[0]], cache)
+            _add_back(layer, cache, arriving, dy)
         records[INPUT].dzdx = arriving.get(INPUT)
         return Inspection(records, self.numbers)
 
@@ -356,7 +372,8 @@ class Network:
         last_use = {name: i for i, layer in enumerate(table) for name in layer.inputs}
         for i, layer in enumerate(table):
             try:
-                outputs[layer.name], cache = self._step(layer, [outputs[name] for name in layer.inputs])
+                xs, parts = [outputs[name] for name in layer.inputs], self.weights.get(layer.name, ())
+                outputs[layer.name], cache = forward_step(layer, xs, parts, self.pad_mode)
             except ValueError as error:
                 raise InputError(f"layer {layer.name} of network {self.name}: {error}") from None
             steps.append((layer, cache))
@@ -365,24 +382,8 @@ class Network:
                     del outputs[name]
         return outputs, steps
 
-    def _step(self, layer: Layer, xs: list[Any]) -> tuple[Any, Any]:
-        if layer.kind == "conv":
-            w, b = self.weights[layer.name]
-            return ops.conv(xs[0], w, b, layer.stride, layer.pad, layer.dilate, layer.pad_mode or self.pad_mode)
-        if layer.kind == "pool":
-            pool = ops.max_pool if layer.method == "max" else ops.avg_pool
-            return pool(xs[0], layer.size, layer.stride, layer.pad, layer.rounding)
-        return ops.relu(xs[0]) if layer.kind == "relu" else ops.concat(xs)
 
-    def _step_back(self, layer: Layer, cache: Any, arriving: dict[str, Any], dy: Any) -> None:
-        """Carry `dy` through one layer and add what comes out to what has arrived at its inputs."""
-        if layer.kind == "conv":
-            dxs = [ops.conv_backward_input(dy, cache)]
-        elif layer.kind == "pool":
-            dxs = [ops.max_pool_backward(dy, cache) if layer.method == "max" else ops.avg_pool_backward(dy, cache)]
-        elif layer.kind == "relu":
-            dxs = [ops.relu_backward(dy, cache)]
-        else:
-            dxs = ops.concat_backward(dy, cache)
-        for name, dx in zip(layer.inputs, dxs, strict=True):
-            arriving[name] = arriving[name] + dx if name in arriving else dx
+def _add_back(layer: Layer, cache: Any, arriving: dict[str, Any], dy: Any) -> None:
+    """Carry `dy` through one layer and add what comes out to what has arrived at its inputs."""
+    for name, dx in zip(layer.inputs, backward_step(layer, dy, cache), strict=True):
+        arriving[name] = arriving[name] + dx if name in arriving else dx

@@ -13,7 +13,14 @@ from typing import Any
 from vggnumpy.errors import InputError
 
 INPUT = "input"
-KINDS = ("conv", "relu", "pool", "concat")
+KINDS = ("conv", "convt", "relu", "prelu", "pool", "lrn", "bnorm", "softmax", "dropout", "concat")
+# Kind of layer → the parts that its weights have.  The first one's shape decides the others' (see `part_shapes`).
+PARTS = {
+    "conv": ("weight", "bias"),
+    "convt": ("weight", "bias"),
+    "prelu": ("weight",),
+    "bnorm": ("weight", "bias", "moments"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,24 +31,35 @@ class Layer:
     ----------
     name : str
         Such as ``"conv1_1"``, ``"relu1_1"``, ``"pool1"``.
-    kind : {"conv", "relu", "pool", "concat"}
-        The operator.
+    kind : str
+        The operator, one of `KINDS`: `conv`, `conv_transpose` ("convt"), `relu`, `prelu`, `max_pool` or `avg_pool`
+        ("pool"), `lrn`, `batch_norm` ("bnorm", with fixed moments), `softmax`, `concat`, or ``"dropout"``, which
+        does nothing outside training.
     inputs : tuple of str
         Names of the layers whose outputs it takes; ``"input"`` is the preprocessed image.
     size : (int, int)
-        Height and width of the filters (conv) or the window (pool).
+        Height and width of the filters (conv, convt) or the window (pool); (0, 0) is a pool over the whole map.
     channels : int
-        Number of filters (conv), else 0.
+        Number of output channels (conv, convt), else 0.
     stride, dilate : (int, int)
-        As the operator takes them.
+        As the operator takes them; the stride of a transposed convolution is its upsampling.
     pad : (top, bottom, left, right)
-        As the operator takes them.
+        As the operator takes them; of a transposed convolution what is cropped.
     method : {"max", "average"}
         What a pool computes.
     rounding : {"floor", "ceil"}
         Whether a pool drops or keeps an incomplete last window.
     pad_mode : str
         What the padding of a conv holds; empty means the network's own mode.
+    groups : int
+        Groups of channels that are convolved apart.  Of a convolution 1 leaves it to the filters, which tell by their
+        own input channels.
+    leak : float
+        Slope of a rectifier for negative entries.
+    lrn : (int, float, float, float)
+        Window, κ, α and β of a local response normalisation.
+    rate : float
+        Share of the entries that a dropout drops in training.
     numbered : bool
         Whether MatConvNet's numbering counts this layer.  Preprocessing inside the network and side branches that
         its model files do not have are not counted, nor are dropout layers, so that "layer 13" means the same
@@ -59,6 +77,10 @@ class Layer:
     method: str = "max"
     rounding: str = "floor"
     pad_mode: str = ""
+    groups: int = 1
+    leak: float = 0.0
+    lrn: tuple[int, float, float, float] = (5, 1.0, 2e-5, 0.75)
+    rate: float = 0.5
     numbered: bool = True
 
 
@@ -70,6 +92,11 @@ def conv(name: str, channels: int, size: int = 3, pad: int = 1, inputs: tuple[st
 def relu(name: str, inputs: tuple[str, ...] = (), **more: Any) -> Layer:
     """Return a rectifier; without inputs, `chain` fills them in."""
     return Layer(name, "relu", inputs, **more)
+
+
+def fully_connected(name: str, channels: int, size: int = 1, inputs: tuple[str, ...] = ()) -> Layer:
+    """Return a fully connected layer: a convolution without padding whose filters see `size`×`size` positions."""
+    return conv(name, channels, size, 0, inputs)
 
 
 def pool(name: str, size: int = 2, stride: int = 2, inputs: tuple[str, ...] = (), **more: Any) -> Layer:
@@ -84,35 +111,6 @@ def chain(layers: Iterable[Layer]) -> tuple[Layer, ...]:
         before = table[-1].name if table else INPUT
         table.append(layer if layer.inputs else replace(layer, inputs=(before,)))
     return tuple(table)
-
-
-def _vgg(blocks: Iterable[tuple[int, int]]) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
-    for number, (count, channels) in enumerate(blocks, start=1):
-        for i in range(1, count + 1):
-            layers += [conv(f"conv{number}_{i}", channels), relu(f"relu{number}_{i}")]
-        layers.append(pool(f"pool{number}"))
-    return chain(layers)
-
-
-# The convolutional parts of VGG-16 and VGG-19 (Simonyan and Zisserman 2014, table 1, columns D and E).
-ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
-    "vgg16": _vgg([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]),
-    "vgg19": _vgg([(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)]),
-}
-
-
-def architecture(name: str) -> tuple[Layer, ...]:
-    """Return the layer table of a known architecture.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown; the message lists the known ones.
-    """
-    if name not in ARCHITECTURES:
-        raise InputError(f"architecture {name!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
 
 
 def fit_table(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> tuple[Layer, ...]:
@@ -135,27 +133,27 @@ def fit_table(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> t
     InputError
         If a convolution in between has no filters, or filters belong to no layer of the architecture.
     """
-    convs = [layer.name for layer in table if layer.kind == "conv"]
-    known = {"conv0", *convs, *(f"{name}_aux" for name in convs)}
+    owners = [layer.name for layer in table if layer.kind in PARTS]
+    known = {"conv0", *owners, *(f"{name}_aux" for name in owners)}
     strangers = sorted(set(shapes) - known)
     if strangers:
         raise InputError(f"the weights hold layers that the architecture does not have: {', '.join(strangers)}")
-    present = [name for name in convs if name in shapes]
+    present = [name for name in owners if name in shapes]
     if not present:
-        raise InputError(f"the weights hold none of the architecture's layers {convs[0]} … {convs[-1]}")
-    missing = [name for name in convs[: convs.index(present[-1])] if name not in shapes]
+        raise InputError(f"the weights hold none of the architecture's layers {owners[0]} … {owners[-1]}")
+    missing = [name for name in owners[: owners.index(present[-1])] if name not in shapes]
     if missing:
         raise InputError(f"the weights lack the layer {', '.join(missing)} although {present[-1]} is there")
     names = [layer.name for layer in table]
-    # A part ends with its last convolution's rectifier; the whole keeps the pool at its end.
-    last = len(table) if present[-1] == convs[-1] else names.index(present[-1]) + 2
+    # A part ends with its last convolution's rectifier; the whole keeps what is at its end.
+    last = len(table) if present[-1] == owners[-1] else names.index(present[-1]) + 2
     layers: list[Layer] = []
     if "conv0" in shapes:
         layers.append(conv("conv0", shapes["conv0"][3], size=1, pad=0, inputs=(INPUT,), numbered=False))
     for layer in table[:last]:
-        width = shapes[layer.name][3] if layer.kind == "conv" else 0
-        inputs = (layers[-1].name if layers else INPUT,)
-        layers.append(replace(layer, channels=width, inputs=inputs))
+        if "conv0" in shapes:
+            layer = replace(layer, inputs=tuple("conv0" if name == INPUT else name for name in layer.inputs))
+        layers.append(_fit_layer(layer, shapes[layer.name]) if layer.kind == "conv" else layer)
     for name in present:
         if f"{name}_aux" in shapes:
             after = next(layer.name for layer in layers if layer.inputs == (name,))
@@ -165,8 +163,13 @@ def fit_table(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> t
     return tuple(layers)
 
 
+def _fit_layer(layer: Layer, shape: tuple[int, ...]) -> Layer:
+    """Give a convolution the width of its filters; without padding (fully connected) their size as well."""
+    return replace(layer, channels=shape[3], size=layer.size if any(layer.pad) else (shape[0], shape[1]))
+
+
 def check_table(table: tuple[Layer, ...], channels: int, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Check that a table can be computed and that every convolution's filters fit it.
+    """Check that a table can be computed and that every layer's weights fit it.
 
     Parameters
     ----------
@@ -174,7 +177,7 @@ def check_table(table: tuple[Layer, ...], channels: int, shapes: dict[str, tuple
     channels : int
         Channels of the image.
     shapes : dict
-        Layer name → shape of its filters, kh×kw×C×K.
+        Layer name → shape of the first part of its weights: filters, slopes, gains (see `PARTS`).
 
     Raises
     ------
@@ -191,29 +194,71 @@ def check_table(table: tuple[Layer, ...], channels: int, shapes: dict[str, tuple
         if unknown or not layer.inputs:
             raise InputError(f"layer {layer.name} takes its input from {unknown or 'nowhere'}, which is not before it")
         incoming = sum(depth[name] for name in layer.inputs)
-        if layer.kind == "conv":
-            if layer.name not in shapes:
-                raise InputError(f"the weights of layer {layer.name} are missing")
-            if len(shapes[layer.name]) != 4:
-                raise InputError(f"the filters of layer {layer.name} have {len(shapes[layer.name])} axes instead of 4")
-            kh, kw, cin, cout = shapes[layer.name]
-            groups = incoming // cin if cin and incoming % cin == 0 else 0
-            if (kh, kw, cout) != (*layer.size, layer.channels) or not groups or cout % groups:
-                raise InputError(
-                    f"the filters of layer {layer.name} have shape {kh}×{kw}×{cin}×{cout} where "
-                    f"{layer.size[0]}×{layer.size[1]}×{incoming}×{layer.channels} was expected"
-                    " (height × width × input channels × filters): are the axes transposed?"
-                )
-            incoming = cout
+        if layer.kind in PARTS and layer.name not in shapes:
+            raise InputError(f"the weights of layer {layer.name} are missing")
+        if layer.kind in ("conv", "convt"):
+            _check_filters(layer, incoming, shapes[layer.name])
+            incoming = layer.channels
+        elif layer.kind in PARTS and shapes[layer.name] != (incoming,):
+            raise InputError(
+                f"layer {layer.name} has weights of shape {shapes[layer.name]} where {incoming} were expected, one for "
+                "each channel"
+            )
         depth[layer.name] = incoming
-    strangers = sorted(set(shapes) - set(depth))
+    strangers = sorted(set(shapes) - {layer.name for layer in table if layer.kind in PARTS})
     if strangers:
         raise InputError(f"the weights hold layers that the network does not have: {', '.join(strangers)}")
 
 
+def _check_filters(layer: Layer, incoming: int, shape: tuple[int, ...]) -> None:
+    if len(shape) != 4:
+        raise InputError(f"the filters of layer {layer.name} have {len(shape)} axes instead of 4")
+    kh, kw, cin, cout = shape
+    if layer.kind == "conv":
+        expected = f"{layer.size[0]}×{layer.size[1]}×{incoming // layer.groups}×{layer.channels}"
+        order = "height × width × input channels × filters"
+        groups = incoming // cin if cin and incoming % cin == 0 else 0
+        fits = (kh, kw, cout) == (*layer.size, layer.channels) and groups and cout % groups == 0
+        fits = fits and layer.groups in (1, groups)
+    else:
+        expected = f"{layer.size[0]}×{layer.size[1]}×{layer.channels // layer.groups}×{incoming}"
+        order = "height × width × output channels of a group × input channels"
+        fits = (kh, kw, cin * layer.groups, cout) == (*layer.size, layer.channels, incoming)
+        fits = fits and incoming % layer.groups == 0
+    if not fits:
+        raise InputError(
+            f"the filters of layer {layer.name} have shape {kh}×{kw}×{cin}×{cout} where {expected} was expected"
+            f" ({order}): are the axes transposed?"
+        )
+
+
+def part_shapes(layer: Layer, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of all parts of a layer's weights, given the first one's, in the order of `PARTS`."""
+    if layer.kind in ("conv", "convt"):
+        return shape, (layer.channels,)
+    return (shape, shape, (*shape, 2)) if layer.kind == "bnorm" else (shape,)
+
+
+def check_parts(layer: Layer, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Check that the parts of a layer's weights fit together.
+
+    Raises
+    ------
+    InputError
+        If one is missing or too many, or its shape is not what the first one's asks for.
+    """
+    names = PARTS.get(layer.kind, ())
+    if len(shapes) != len(names):
+        raise InputError(f"layer {layer.name} has {len(shapes)} arrays of weights; expected {' and '.join(names) or 0}")
+    for name, shape, expected in zip(names, shapes, part_shapes(layer, shapes[0]) if shapes else (), strict=True):
+        if shape != expected:
+            raise InputError(f"the {name} of layer {layer.name} has shape {shape}, expected {expected}")
+
+
 def table_to_dicts(table: tuple[Layer, ...]) -> list[dict[str, Any]]:
-    """Return a table as JSON-ready dictionaries."""
-    return [asdict(layer) for layer in table]
+    """Return a table as JSON-ready dictionaries; what is as usual is left out."""
+    usual = asdict(Layer("", "", ()))
+    return [{key: value for key, value in asdict(layer).items() if value != usual[key]} for layer in table]
 
 
 def table_from_dicts(rows: Any) -> tuple[Layer, ...]:

@@ -1,0 +1,124 @@
+"""From MatConvNet's chain of layers to a network: the same layers, numbers and numbering under our names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vggnumpy.errors import InputError
+from vggnumpy.formats.mat_file import SimpleNet
+from vggnumpy.nets.architectures import ARCHITECTURES, architecture
+from vggnumpy.nets.tables import Layer, chain
+
+# Layers that only training needs: what they compute from the class scores is a loss.
+LOSSES = ("softmaxloss", "loss")
+METHODS = {"max": "max", "avg": "average"}
+FACE_CLASSES = 2622
+
+
+class Chain(NamedTuple):
+    """What a chain of MatConvNet says: a layer table, weights, and what its pictures must look like."""
+
+    table: tuple[Layer, ...]
+    weights: dict[str, tuple[np.ndarray, ...]]
+    mean: tuple[float, ...] | None
+    image_size: tuple[int, int] | None
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def chain_of(simple: SimpleNet) -> Chain:
+    """Return the layer table and the weights of a chain.
+
+    Every layer becomes one of ours with the same numbers.  A pool that MatConvNet pads at the bottom and right so that
+    no pixel is lost, by stride − 1, becomes one that rounds up, which computes the same.  A loss at the end becomes the
+    softmax that it starts with, or nothing; names lose their slashes, which HDF5 would take for folders.
+
+    Raises
+    ------
+    InputError
+        If a layer is of a type that is not known.
+    """
+    layers, weights, left_out = [], {}, []
+    for raw in simple.layers:
+        name = raw["name"].replace("/", "_")
+        if raw["type"] in LOSSES:
+            left_out.append(raw["name"])
+            if raw["type"] == "softmaxloss":
+                layers.append(Layer(name, "softmax", ()))
+            continue
+        layers.append(_layer(name, raw))
+        if raw["weights"]:
+            weights[name] = tuple(raw["weights"])
+    average = simple.meta.get("normalization", {}).get("averageImage")
+    classes = simple.meta.get("classes", {})
+    return Chain(
+        chain(layers),
+        weights,
+        None if average is None else tuple(float(channel) for channel in average),
+        simple.meta.get("normalization", {}).get("imageSize"),
+        tuple(classes.get("description") or classes.get("name") or ()),
+        tuple(left_out),
+    )
+
+
+def _layer(name: str, raw: dict[str, Any]) -> Layer:
+    match raw["type"]:
+        case "conv":
+            kh, kw, _, channels = raw["weights"][0].shape
+            return Layer(name, "conv", (), (kh, kw), channels, raw["stride"], raw["pad"], raw["dilate"])
+        case "convt":
+            kh, kw = raw["weights"][0].shape[:2]
+            channels = raw["weights"][1].size
+            return Layer(name, "convt", (), (kh, kw), channels, raw["upsample"], raw["crop"], groups=raw["numGroups"])
+        case "pool" if raw["method"] in METHODS:
+            pad, rounding = _rounding(raw["pool"], raw["stride"], raw["pad"])
+            return Layer(
+                name,
+                "pool",
+                (),
+                raw["pool"],
+                stride=raw["stride"],
+                pad=pad,
+                method=METHODS[raw["method"]],
+                rounding=rounding,
+            )
+        case "relu":
+            return Layer(name, "relu", (), leak=raw["leak"])
+        case "lrn":
+            size, kappa, alpha, beta = raw["param"]
+            return Layer(name, "lrn", (), lrn=(int(size), kappa, alpha, beta))
+        case "dropout":
+            return Layer(name, "dropout", (), rate=raw["rate"], numbered=False)
+        case "bnorm" | "softmax" as kind:
+            return Layer(name, kind, ())
+    method = f" with the method {raw['method']!r}" if raw["type"] == "pool" else ""
+    raise InputError(f"layer {name} is of the type {raw['type']!r}{method}, which vggnumpy does not compute")
+
+
+def _rounding(
+    window: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int, int, int]
+) -> tuple[tuple[int, int, int, int], str]:
+    """Return a pool's padding and rounding.
+
+    With s − 1 more pixels there are ⌊(n + s − 1 − w)/s⌋ + 1 = ⌈(n − w)/s⌉ + 1 windows, as when rounding up, and since a
+    pool looks at pixels inside the image only, they hold the same.
+    """
+    extra = (0, stride[0] - 1, 0, stride[1] - 1)
+    if pad == extra and any(extra) and window[0] >= stride[0] and window[1] >= stride[1]:
+        return (0, 0, 0, 0), "ceil"
+    return pad, "floor"
+
+
+def name_of(chain: Chain) -> str | None:
+    """Return the architecture whose layers a chain has, by their names; None if it is none of them."""
+    convs = [layer.name for layer in chain.table if layer.kind == "conv"]
+    for name in ARCHITECTURES:
+        whole = [layer.name for layer in architecture(name, classifier=True) if layer.kind == "conv"]
+        plain = [layer.name for layer in ARCHITECTURES[name] if layer.kind == "conv"]
+        if convs in (whole, plain):
+            # VGG-Face is VGG-16 by its layers; its classes or the mean colour of faces tell.
+            face = len(chain.classes) == FACE_CLASSES or (chain.mean is not None and abs(chain.mean[0] - 129.19) < 0.1)
+            return "vgg-face" if name == "vgg16" and face else name
+    return None
