@@ -26,6 +26,8 @@ setup(
         "threadpoolctl>=3.5",
         "matplotlib>=3.9",
         "tqdm>=4.66",
+        "pooch>=1.8",
+        "requests>=2.31",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x[ctk]>=14.0.1,!=14.1.0"],

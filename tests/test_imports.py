@@ -34,6 +34,8 @@ LATE = ["transfer", "run", "cli", "__main__"]
 LIBRARIES = {
     "cupy": {"backend"},
     "h5py": {"formats"},
+    "pooch": {"formats"},
+    "requests": {"formats"},
     "imageio": {"images"},
     "PIL": {"images"},
     "matplotlib": {"report", "cli", "run"},
@@ -105,7 +107,7 @@ def test_no_import_is_hidden_from_these_tests():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = "cupy matplotlib tqdm pooch h5py imageio PIL scipy.optimize torch".split()
+    heavy = "cupy matplotlib tqdm pooch requests h5py imageio PIL scipy.optimize torch".split()
     program = f"import sys, vggnumpy; print(*(name for name in {heavy} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")

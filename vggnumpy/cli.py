@@ -1,4 +1,4 @@
-"""The command line: ``vggnumpy transfer``, ``demo``, ``convert``, ``gradcheck``, ``info``."""
+"""The command line: ``vggnumpy transfer``, ``demo``, ``convert``, ``weights``, ``gradcheck``, ``info``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import vggnumpy
 from vggnumpy.errors import InputError
+from vggnumpy.weights_command import add_weights
 
 DESCRIPTION = """\
 Neural style transfer on raw NumPy: paints a photograph in the style of a painting.
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_transfer(commands)
     _add_demo(commands)
     _add_convert(commands)
+    add_weights(commands, _command)
     _add_gradcheck(commands)
     _add_info(commands)
     return parser

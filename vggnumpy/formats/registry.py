@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 VGG_LICENSE = "CC BY 4.0 (Simonyan and Zisserman, Visual Geometry Group, Oxford)"
 FACE_LICENSE = "non-commercial, never pass on (sources disagree: CC BY 4.0, CC BY-NC 4.0, see Oxford's page)"
@@ -31,7 +32,7 @@ DEEP_TRANSFER = (
 
 
 @dataclass(frozen=True)
-class Original:
+class Published:
     """A published file that a network can be made of.
 
     Attributes
@@ -66,7 +67,7 @@ class Original:
     size: int | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     member: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -75,17 +76,17 @@ class Original:
         return self.server + self.file if self.server else ""
 
 
-def _torchvision(name: str, network: str, file: str, size: int | None, digest: str, note: str) -> Original:
-    return Original(name, network, TORCHVISION, file, TORCHVISION_LICENSE, size, {"sha256": digest}, note=note)
+def _torchvision(name: str, network: str, file: str, size: int | None, digest: str, note: str) -> Published:
+    return Published(name, network, TORCHVISION, file, TORCHVISION_LICENSE, size, {"sha256": digest}, note=note)
 
 
-def _johnson(name: str, network: str, file: str, digest: str) -> Original:
+def _johnson(name: str, network: str, file: str, digest: str) -> Published:
     note = "Caffe's numbers in a PyTorch file"
-    return Original(name, network, JOHNSON, file, VGG_LICENSE, None, {"sha256": digest}, note=note)
+    return Published(name, network, JOHNSON, file, VGG_LICENSE, None, {"sha256": digest}, note=note)
 
 
-def _keras(network: str, top: bool, size: int, digest: str) -> Original:
-    return Original(
+def _keras(network: str, top: bool, size: int, digest: str) -> Published:
+    return Published(
         f"{network}-keras" if top else f"{network}-keras-notop",
         network,
         f"{KERAS}{network}/",
@@ -101,7 +102,7 @@ def _keras(network: str, top: bool, size: int, digest: str) -> Original:
 ANEW = "trained anew: other numbers than the authors'"
 
 _TABLE = (
-    Original(
+    Published(
         "vgg19",
         "vgg19",
         VLFEAT,
@@ -114,7 +115,7 @@ _TABLE = (
         },
         note="the authors' network as MatConvNet converted it",
     ),
-    Original(
+    Published(
         "vgg19-caffe",
         "vgg19",
         f"{OXFORD}very_deep/caffe/",
@@ -135,7 +136,7 @@ _TABLE = (
         "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         ANEW,
     ),
-    Original(
+    Published(
         "vgg19-normalised",
         "vgg19",
         f"{DEEP_TRANSFER}vgg19_5/",
@@ -144,7 +145,7 @@ _TABLE = (
         options={"architecture": "vgg19"},
         note="rescaled to mean activations of 1 (Gatys et al. 2015), to conv5_1; reflected padding (Li et al. 2017)",
     ),
-    Original(
+    Published(
         "vgg19-normalised-conv3_1",
         "vgg19",
         f"{DEEP_TRANSFER}vgg19_3/",
@@ -155,7 +156,7 @@ _TABLE = (
         options={"architecture": "vgg19"},
         note="the same to conv3_1",
     ),
-    Original(
+    Published(
         "vgg19-gatys",
         "vgg19",
         "",
@@ -164,7 +165,7 @@ _TABLE = (
         options={"input_convention": "caffe"},
         note="Gatys's own normalised network; his server is gone, copies convert",
     ),
-    Original(
+    Published(
         "vgg16",
         "vgg16",
         VLFEAT,
@@ -174,7 +175,7 @@ _TABLE = (
         {"md5": "f72d927587ca4c97fbd165ec9cb9997f"},
         note="the authors' network as MatConvNet converted it",
     ),
-    Original(
+    Published(
         "vgg16-caffe",
         "vgg16",
         f"{OXFORD}very_deep/caffe/",
@@ -195,7 +196,7 @@ _TABLE = (
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         ANEW,
     ),
-    Original(
+    Published(
         "vgg-face",
         "vgg-face",
         VLFEAT,
@@ -205,7 +206,7 @@ _TABLE = (
         {"md5": "3d6cd504bf9c98af4a561aad059565d1"},
         note="the faces of 2622 people (Parkhi et al. 2015), in MatConvNet's current form",
     ),
-    Original(
+    Published(
         "vgg-face-oxford",
         "vgg-face",
         f"{OXFORD}vgg_face/src/",
@@ -214,7 +215,7 @@ _TABLE = (
         member="vgg_face_matconvnet/data/vgg_face.mat",
         note="the same network as its authors packed it",
     ),
-    Original(
+    Published(
         "alexnet",
         "alexnet",
         VLFEAT,
@@ -224,7 +225,7 @@ _TABLE = (
         {"md5": "b5152a54bf61100a8ed61827c76e7d08"},
         note="Caffe's network as MatConvNet converted it",
     ),
-    Original(
+    Published(
         "alexnet-caffe",
         "alexnet",
         CAFFE,
@@ -233,7 +234,7 @@ _TABLE = (
         None,
         {"sha1": "9116a64c0fbe4459d18f4bb6b56d647b63920377"},
     ),
-    Original(
+    Published(
         "googlenet",
         "googlenet",
         CAFFE,
@@ -242,7 +243,7 @@ _TABLE = (
         53_533_754,
         {"sha1": "405fc5acd08a3bb12de8ee5e23a96bec22f08204"},
     ),
-    Original(
+    Published(
         "squeezenet1_0",
         "squeezenet1_0",
         f"{SQUEEZENET}SqueezeNet_v1.0/",
@@ -251,7 +252,7 @@ _TABLE = (
         None,
         {"sha1": "579d0beb658e43c45937bf8bb5e4034fea4e1f69"},
     ),
-    Original(
+    Published(
         "squeezenet1_1",
         "squeezenet1_1",
         f"{SQUEEZENET}SqueezeNet_v1.1/",
@@ -264,4 +265,4 @@ _TABLE = (
     _torchvision("squeezenet1_1-torchvision", "squeezenet1_1", "squeezenet1_1-b8a52dc0.pth", None, "b8a52dc0", ""),
 )
 
-ORIGINALS: Mapping[str, Original] = MappingProxyType({original.name: original for original in _TABLE})
+ORIGINALS: Mapping[str, Published] = MappingProxyType({original.name: original for original in _TABLE})
