@@ -10,7 +10,7 @@ import pytest
 from vggnumpy.errors import InputError
 from vggnumpy.formats import load_network, write_weights
 from vggnumpy.formats.convert import convert
-from vggnumpy.formats.fingerprint import VGG19, check_first_layer, projections
+from vggnumpy.formats.fingerprint import VGG19, check_first_layer, projections, rgb_filters
 from vggnumpy.nets import Network, architecture, fit_table, random_network
 
 CAFFE = {"channel_order": "BGR", "mean": (103.939, 116.779, 123.68)}
@@ -100,6 +100,20 @@ def test_other_shapes_and_empty_filters_pass() -> None:
     known = known_filters()
     for filters in (known[..., :16].swapaxes(0, 1), np.zeros((3, 3, 3, 64))):
         check_first_layer(network(filters))
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_the_filters_act_on_rgb_pixels_as_the_network_does(order: str) -> None:
+    shapes = {"conv0": (1, 1, 3, 3), "conv1_1": (3, 3, 3, 5)}
+    net = random_network(fit_table(architecture("vgg19"), shapes), rng=0).astype("float64")
+    rng = np.random.default_rng(1)
+    weights = {name: (rng.standard_normal(shape), np.zeros(shape[3])) for name, shape in shapes.items()}
+    net = replace(net, weights=weights, channel_order=order, mean=(0.0, 0.0, 0.0), scale=(1.0, 20.0, 0.3))
+    pixels = rng.uniform(0, 255, (3, 3, 3))
+    features, _ = net.forward(pixels, ["conv1_1"])
+    np.testing.assert_allclose(
+        np.einsum("uvc,uvck->k", pixels, rgb_filters(net)), features["conv1_1"][1, 1], rtol=1e-12
+    )
 
 
 PREFIX = "data/vgg19_prefix/vgg19_normalised_conv3_1.npz"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-VGG_LICENSE = "CC BY 4.0 (Simonyan and Zisserman, Visual Geometry Group, Oxford)"
+from vggnumpy.formats.families import VGG_LICENSE
+
 FACE_LICENSE = "non-commercial, never pass on (sources disagree: CC BY 4.0, CC BY-NC 4.0, see Oxford's page)"
 CAFFE_LICENSE = "unrestricted (Caffe's model zoo)"
 TORCHVISION_LICENSE = "not stated (torchvision's code is BSD-3-Clause)"
