@@ -99,6 +99,14 @@ def test_a_mean_far_larger_than_the_deviation_costs_no_digits():
     np.testing.assert_allclose(y, (exact - exact.mean(axis=(0, 1, 2))) / sigma, rtol=0, atol=2e-6)
 
 
+def test_a_mean_that_float32_cannot_hold_costs_no_digits():
+    x = np.full((1, 4, 4, 1), 2**24, "float32")
+    x[0, ::2] += 2  # the next number; the mean lies between them
+    y, cache = ops.batch_norm(x, np.ones(1, "float32"), np.zeros(1, "float32"))
+    np.testing.assert_allclose(cache.moments[0, 1], np.sqrt(1.0001), rtol=1e-6)
+    np.testing.assert_allclose(np.unique(y), np.array([-1, 1]) / np.sqrt(1.0001), rtol=1e-6)
+
+
 def test_a_single_image_is_a_batch_of_one_without_its_axis():
     x, gain, bias = case((5, 4, 3))
     y, cache = ops.batch_norm(x, gain, bias)

@@ -28,7 +28,9 @@ def test_equal_slopes_are_a_leak_and_the_kink_is_the_leak_s():
     y, cache = ops.prelu(x, np.full(3, 0.3))
     leaky, leaky_cache = ops.relu(x, 0.3)
     np.testing.assert_array_equal(y, leaky)
-    np.testing.assert_array_equal(ops.prelu_backward(x, cache), ops.relu_backward(x, leaky_cache))
+    dy = np.random.default_rng(SEED).standard_normal(x.shape)
+    np.testing.assert_array_equal(ops.prelu_backward(dy, cache), ops.relu_backward(dy, leaky_cache))
+    np.testing.assert_array_equal(ops.prelu_backward(dy, cache)[x == 0], 0.3 * dy[x == 0])
 
 
 def test_agrees_with_differences():

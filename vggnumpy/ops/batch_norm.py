@@ -139,8 +139,8 @@ def batch_norm_backward(dy: Any, cache: BatchNormCache) -> tuple[Any, Any, Any]:
 def _normalize(x: Any, epsilon: float) -> tuple[Any, Any]:
     """Return x̂ and the moments of `x`: steps 1 to 4.
 
-    A mean rounded to float32 leaves differences d whose own mean is not quite 0; the second pass measures it and
-    takes it out of both moments.
+    A mean rounded to float32 leaves differences d whose own mean is not quite 0; it is measured too, and taken out of
+    d and of σ.
     """
     if not epsilon > 0:
         raise ValueError(f"the epsilon of batch_norm must be positive, got {epsilon!r}")
@@ -151,7 +151,7 @@ def _normalize(x: Any, epsilon: float) -> tuple[Any, Any]:
     sigma = np.sqrt(np.maximum(_sums(d, d) / count - rest**2, 0) + epsilon)
     d -= rest.astype(x.dtype)
     d /= sigma.astype(x.dtype)
-    return d, np.stack([mean + rest, sigma], axis=1).astype(x.dtype)
+    return d, np.stack([mean, sigma], axis=1).astype(x.dtype)
 
 
 def _sums(a: Any, b: Any = None) -> Any:

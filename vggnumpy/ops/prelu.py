@@ -1,7 +1,7 @@
 r"""The leaky rectifier with a slope of each channel's own.
 
     y[…, c] = x[…, c]              where x > 0                                                              (1)
-              slope[c] · x[…, c]   elsewhere
+              slope[c] · x[…, c]   elsewhere                            that is, max(x, 0) + slope · min(x, 0)
 
 Both x and the slopes may vary.  From (1), δy = δx where x > 0, and δy = slope · δx + x · δslope elsewhere; so for a
 scalar L with δL = Σ dy δy
@@ -57,10 +57,10 @@ def prelu(x: Any, slope: Any) -> tuple[Any, PreluCache]:
     """
     if slope.shape != x.shape[-1:]:
         raise ValueError(f"prelu needs {x.shape[-1]} slopes, one a channel, got shape {tuple(slope.shape)}")
-    positive = x > 0
-    y = x * slope
-    np.copyto(y, x, where=positive)
-    return y, PreluCache(pack(positive), x.shape, slope)
+    y = np.minimum(x, 0)
+    y *= slope
+    y += np.maximum(x, 0)
+    return y, PreluCache(pack(x > 0), x.shape, slope)
 
 
 @operator

@@ -39,13 +39,13 @@ def relu(x: Any, leak: float = 0.0) -> tuple[Any, ReluCache]:
     cache : ReluCache
         For `relu_backward`: 1 bit per entry, a thirty-second of what float32 features take.
     """
-    positive = x > 0
     if leak:
         y = x * float(leak)
-        np.copyto(y, x, where=positive)
+        # Of x and leak · x the larger is y on both sides of 0, or the smaller if the leak is steeper than 1.
+        (np.maximum if leak <= 1 else np.minimum)(x, y, out=y)
     else:
         y = np.maximum(x, 0)  # and not x · 0, which is NaN where x is −∞
-    return y, ReluCache(pack(positive), x.shape, float(leak))
+    return y, ReluCache(pack(x > 0), x.shape, float(leak))
 
 
 @operator
