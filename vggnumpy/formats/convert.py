@@ -14,7 +14,7 @@ from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, check_output, sha256
 from vggnumpy.formats.fingerprint import check_first_layer
 from vggnumpy.formats.keras_file import is_keras_file
-from vggnumpy.formats.originals import SUFFIXES, Given, Original, assumed, read_original, without_classifier
+from vggnumpy.formats.originals import SUFFIXES, Given, Original, read_original, without_classifier
 from vggnumpy.formats.weights import read_weights, write_weights
 
 OUTPUT_SUFFIXES = (".h5", ".hdf5")
@@ -38,7 +38,7 @@ class Conversion:
         What of the source is not in the output: arrays that belong to no layer, and the classifier if it was not
         wanted.
     conventions : tuple of str
-        What bare arrays do not say, a phrase each, ending in ``(assumed)`` or ``(given)``.
+        What bare arrays do not say, a phrase each, ending in ``(assumed)``, ``(given)`` or ``(in the file)``.
     digest : str
         The weights file's digest; of a ``.mat`` the SHA-256 of the file.
     """
@@ -129,7 +129,7 @@ def convert(
         architecture=original.net.name,
         layers=tuple(layer.name for layer in original.net.table if layer.kind == "conv"),
         left_out=original.left_out,
-        conventions=assumed(original),
+        conventions=original.conventions,
         digest=digest,
     )
 
@@ -141,4 +141,4 @@ def _from_weights_file(source: PathLike, target: str, given: Given) -> Original:
         raise InputError(f"{source}: this is a weights file of vggnumpy already; it can be converted to a .mat only")
     if any(given):
         raise InputError(f"{source}: a weights file says itself what its network expects; leave the options out")
-    return Original(net, str(net.dtype), "a weights file of vggnumpy", (), {})
+    return Original(net, str(net.dtype), "a weights file of vggnumpy", (), ())

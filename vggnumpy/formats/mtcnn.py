@@ -12,9 +12,9 @@ from vggnumpy.errors import InputError
 def from_mtcnn(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of MTCNN's output net under the names and axes of other originals; other arrays as they are.
 
-    The port names its parts ``weights``, ``biases`` and ``alpha`` (slopes), keeps filters as H×W×I×O and fully connected
-    layers as (H·W·C)×O, and was trained on pictures with height and width exchanged.  Exchanging the filters' own height
-    and width gives the same numbers for upright pictures.
+    The port names its parts ``weights``, ``biases`` and ``alpha`` (slopes), keeps filters as H×W×I×O and fully
+    connected layers as (H·W·C)×O, and was trained on pictures with height and width exchanged.  Exchanging the filters'
+    own height and width gives the same numbers for upright pictures.
 
     Raises
     ------

@@ -148,13 +148,17 @@ def _squeezenet_modules(name: str) -> dict[str, str]:
 
 
 def _variant(name: str, layers: Mapping[str, str], arrays: Arrays) -> str:
-    """Tell apart the architectures that have the same layers, by the number of their classes."""
-    last, classes, variant = {
-        "vgg16": ("fc8", 2622, "vgg-face"),
-        "squeezenet1_0": ("conv10", 1001, "squeezenet1_0-tflite"),
-    }.get(name, ("", 0, name))
-    bias = arrays.get(f"{layers.get(last)}.bias")
-    return variant if bias is not None and bias.size == classes else name
+    """Tell apart the architectures that have the same layers, by the shapes of their first and last filters."""
+
+    def shape(layer: str) -> tuple[int, ...]:
+        weight = arrays.get(f"{layers.get(layer)}.weight")
+        return () if weight is None else weight.shape
+
+    if name == "vgg16" and shape("fc8")[:1] == (2622,):
+        return "vgg-face"
+    if name == "squeezenet1_0" and shape("conv10")[:1] == (1001,):
+        return "squeezenet1_0-tflite"
+    return "squeezenet1_1" if name == "squeezenet1_0" and shape("conv1")[2:] == (3, 3) else name
 
 
 def _match_in_order(prefixes: list[str], arrays: Arrays, given: str | None) -> tuple[str, dict[str, str]]:

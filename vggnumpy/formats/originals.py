@@ -12,7 +12,7 @@ import numpy as np
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, sha256
 from vggnumpy.formats.caffe_file import read_caffemodel
-from vggnumpy.formats.families import INPUTS, ROUNDINGS, Family, family_of, input_convention
+from vggnumpy.formats.families import INPUTS, ROUNDINGS, family_of, input_convention
 from vggnumpy.formats.keras_file import dense_from_hwc, read_keras
 from vggnumpy.formats.mat_file import read_mat
 from vggnumpy.formats.mtcnn import from_mtcnn
@@ -65,15 +65,15 @@ class Original(NamedTuple):
         What it was recognised as.
     left_out : tuple of str
         What of the file is not in the network.
-    conventions : dict
-        What was taken for granted, in words → whether the user said so.
+    conventions : tuple of str
+        What bare arrays do not say, a phrase each, ending in ``(assumed)``, ``(given)`` or ``(in the file)``.
     """
 
     net: Network
     stored: str
     family: str
     left_out: tuple[str, ...]
-    conventions: dict[str, bool]
+    conventions: tuple[str, ...]
 
 
 def read_original(path: PathLike, given: Given) -> Original:
@@ -115,18 +115,21 @@ def _from_arrays(path: Path, arrays: Arrays, digest: str, given: Given) -> Origi
         given.pad_mode or family.pad_mode,
         {"source": path.name, "source_sha256": digest, "license": given.license or family.license},
         IMAGE_SIZES[name],
+        ("no face", "face") if name == "onet" else (),
     )
     return Original(
         _rounded(net, given.pool_rounding or family.pool_rounding),
         stored,
         family.words,
         naming.left_out,
-        {
-            f"architecture {name}": given.architecture is not None,
-            f"input {convention.words}": given.input_convention is not None,
-            f"{net.pad_mode} padding": given.pad_mode is not None,
-            _rounding_words(family, given): given.pool_rounding is not None,
-        },
+        _conventions(
+            given,
+            "assumed",
+            f"architecture {name}",
+            f"input {convention.words}",
+            f"{net.pad_mode} padding",
+            ROUNDINGS.get(given.pool_rounding or family.pool_rounding or "", "pools round as in the architecture"),
+        ),
     )
 
 
@@ -134,8 +137,10 @@ def _rounded(net: Network, rounding: str | None) -> Network:
     return net if rounding is None else net.with_pool_rounding(rounding)
 
 
-def _rounding_words(family: Family, given: Given) -> str:
-    return ROUNDINGS.get(given.pool_rounding or family.pool_rounding or "", "pools round as in the architecture")
+def _conventions(given: Given, otherwise: str, *words: str) -> tuple[str, ...]:
+    """Say of architecture, input, padding and rounding whether the user gave them or where else they come from."""
+    known = zip(words, given[:4], strict=True)
+    return tuple(f"{text} ({otherwise if option is None else 'given'})" for text, option in known)
 
 
 def _pairs(naming: Naming, arrays: Arrays) -> Weights:
@@ -235,12 +240,14 @@ def _from_mat(path: PathLike, given: Given) -> Original:
         stored,
         "a chain of MatConvNet",
         chain.left_out,
-        {
-            f"architecture {net.name}": given.architecture is not None,
-            f"input {convention.words}" if convention else f"input RGB, 0–255 minus ({mean})": convention is not None,
-            f"{net.pad_mode} padding": given.pad_mode is not None,
-            ROUNDINGS.get(given.pool_rounding or "", "pools round as the file says"): given.pool_rounding is not None,
-        },
+        _conventions(
+            given,
+            "in the file",
+            f"network {net.name}",
+            f"input {convention.words}" if convention else f"input RGB, 0–255 minus ({mean})",
+            f"{net.pad_mode} padding",
+            ROUNDINGS.get(given.pool_rounding or "", "pools round layer by layer"),
+        ),
     )
 
 
@@ -250,8 +257,3 @@ def without_classifier(original: Original) -> Original:
     top = {layer.name for layer in CLASSIFIERS.get(net.name, ())}
     cut = tuple(name for name in net.layers if name in top)
     return original._replace(net=net.without_classifier(), left_out=(*original.left_out, *cut))
-
-
-def assumed(original: Original) -> tuple[str, ...]:
-    """Return the conventions, a phrase each, ending in ``(assumed)`` or ``(given)``."""
-    return tuple(f"{words} ({'given' if given else 'assumed'})" for words, given in original.conventions.items())

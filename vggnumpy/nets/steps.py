@@ -24,9 +24,11 @@ def forward_step(layer: Layer, xs: list[Any], parts: tuple[Any, ...], pad_mode: 
     x = xs[0]
     match layer.kind:
         case "conv":
-            return ops.conv(x, *parts, layer.stride, layer.pad, layer.dilate, layer.pad_mode or pad_mode)
+            w, b = parts
+            return ops.conv(x, w, b, layer.stride, layer.pad, layer.dilate, layer.pad_mode or pad_mode)
         case "convt":
-            return ops.conv_transpose(x, *parts, upsample=layer.stride, crop=layer.pad, groups=layer.groups)
+            w, b = parts
+            return ops.conv_transpose(x, w, b, layer.stride, layer.pad, layer.groups)
         case "relu":
             return ops.relu(x, layer.leak)
         case "prelu":

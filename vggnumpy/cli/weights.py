@@ -9,21 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vggnumpy.cli.common import command
 from vggnumpy.errors import InputError
 
-Command = Callable[..., Any]
 
-
-def add_weights(commands: Any, command: Command) -> None:
-    """Add ``weights`` and its own commands to the command line.
-
-    Parameters
-    ----------
-    commands : argparse sub-parsers
-        What ``weights`` is added to.
-    command : callable
-        ``command(commands, name, run, text, more)`` adds a command with its help and returns its parser.
-    """
+def add_weights(commands: Any) -> None:
+    """Add ``weights`` and its own commands."""
     text = "list, fetch and check networks"
     parser = commands.add_parser("weights", help=text, description=f"{text[0].upper()}{text[1:]}.")
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(parser))

@@ -1,0 +1,152 @@
+"""``vggnumpy transfer`` and ``vggnumpy demo``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from vggnumpy.cli.common import command
+
+
+def add_transfer(commands: Any) -> None:
+    """Add ``transfer``."""
+    parser = command(
+        commands,
+        "transfer",
+        _transfer,
+        "paint a picture in the style of another",
+        "\n\nBeside OUT it writes OUT's name with .json (settings, versions, digests, history: all that is needed to"
+        "\nrepeat the run) and with .loss.png (a plot of the loss).  Ctrl-C stops early and keeps the best image."
+        "\n\nexamples:"
+        "\n  vggnumpy transfer portrait.jpg starry_night.jpg -o out.png --size 768"
+        "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --content-layers relu2_2=0.005 --style-scale 0.7",
+    )
+    parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
+    parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures to take the style from")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
+    parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
+    _add_run_options(parser)
+    parser.add_argument(
+        "--init",
+        metavar="START",
+        help="start from content, noise, style or a picture file (default: the preset's; the default one: content)",
+    )
+    parser.add_argument("--preset", default="default", metavar="NAME", help=f"one of {', '.join(_preset_names())}")
+    parser.add_argument("--pooling", choices=("max", "average"), help="in place of the preset's")
+    parser.add_argument("--pad-mode", choices=("zero", "reflect", "replicate"), help="in place of the network's")
+    parser.add_argument("--content-layers", type=_layers, metavar="L=W,…", help="layers and weights, as relu4_2=0.02")
+    parser.add_argument("--style-layers", type=_layers, metavar="L=W,…", help="as relu1_1=0.5,relu2_1=0.5")
+    parser.add_argument("--style-weights", type=_numbers, metavar="W,…", help="one for each STYLE (default: equal)")
+    parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
+    parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
+    parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
+    parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
+
+
+def _add_run_options(parser: Any) -> None:
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random numbers (default: 0)")
+    parser.add_argument(
+        "--weights",
+        metavar="NET",
+        help="name or file of the network's weights, or random (default: the best network there is)",
+    )
+    parser.add_argument("--device", default="auto", metavar="DEV", help="cpu, cuda, cuda:N or auto (default)")
+    parser.add_argument("--json", action="store_true", help="print the record of the run as JSON")
+
+
+def _preset_names() -> Sequence[str]:
+    from vggnumpy.presets import PRESETS
+
+    return tuple(PRESETS)
+
+
+def _layers(text: str) -> dict[str | int, float]:
+    """Parse ``relu1_1=0.5,relu2_1`` into layer → weight; a layer without a weight has 1."""
+    layers: dict[str | int, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        try:
+            key = int(name) if name.isdecimal() else name
+            if key in layers:
+                raise argparse.ArgumentTypeError(f"layer {name} is given twice")
+            layers[key] = float(weight) if weight else 1.0
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{weight!r} is not a weight for layer {name}") from None
+    return layers
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from None
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from vggnumpy.run import run_transfer
+
+    given = {
+        "start": arguments.init,
+        "iterations": arguments.iterations,
+        "pooling": arguments.pooling,
+        "pad_mode": arguments.pad_mode,
+        "content_layers": arguments.content_layers,
+        "style_layers": arguments.style_layers,
+        "style_scale": arguments.style_scale,
+        "variation": arguments.variation,
+        "scales": arguments.scales,
+    }
+    return run_transfer(
+        arguments.content,
+        arguments.style,
+        arguments.output,
+        weights=arguments.weights,
+        preset=arguments.preset,
+        size=arguments.size,
+        seed=arguments.seed,
+        style_weights=arguments.style_weights,
+        device=arguments.device,
+        save_every=arguments.save_every,
+        as_json=arguments.json,
+        overrides={name: value for name, value in given.items() if value is not None},
+        arguments=arguments.given,
+    )
+
+
+def add_demo(commands: Any) -> None:
+    """Add ``demo``."""
+    from vggnumpy.paintings import PAINTINGS
+
+    parser = command(
+        commands,
+        "demo",
+        _demo,
+        "paint a portrait in the style of a painting, with pictures that are here already",
+        "\n\nThe portrait is the photograph of Grace Hopper in matplotlib's sample data; the style is one of"
+        "\nvggnumpy's own paintings.",
+    )
+    parser.add_argument("-o", "--output", default="demo.png", metavar="OUT", help="default: demo.png")
+    parser.add_argument("--style", choices=tuple(PAINTINGS), default="flow_field", help="default: flow_field")
+    parser.add_argument("--size", type=int, default=384, metavar="N", help="long side of the result (default: 384)")
+    parser.add_argument("--iterations", type=int, default=120, metavar="N", help="in all (default: 120)")
+    _add_run_options(parser)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from vggnumpy.paintings import painting_path
+    from vggnumpy.run import demo_portrait, run_transfer
+
+    return run_transfer(
+        demo_portrait(),
+        [painting_path(arguments.style)],
+        arguments.output,
+        weights=arguments.weights,
+        size=arguments.size,
+        seed=arguments.seed,
+        device=arguments.device,
+        as_json=arguments.json,
+        overrides={"iterations": arguments.iterations},
+        arguments=arguments.given,
+    )
