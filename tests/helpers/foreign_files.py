@@ -40,7 +40,7 @@ def same_arrays(found: Arrays, expected: Arrays) -> None:
     """Assert names in their order, types, shapes and every bit."""
     assert list(found) == list(expected)
     for name, array in expected.items():
-        torch_pickles.same(found[name], np.ascontiguousarray(array))
+        torch_pickles.same(found[name], np.asarray(array, order="C"))
 
 
 # Protobuf, field by field
@@ -171,7 +171,7 @@ def raw_safetensors(path: Path, header: str, data: bytes) -> Path:
 
 # Keras
 
-KERAS_STYLES = ("2016", "nested", "model", "packed")
+KERAS_STYLES = ("2016", "nested", "model")
 
 
 def keras_arrays() -> Arrays:
@@ -186,7 +186,7 @@ def keras_arrays() -> Arrays:
 
 
 def keras(path: Path, style: str) -> Path:
-    """Write a Keras file: names of 2016; nested newer ones; these in a whole model; compressed, in lists of texts."""
+    """Write a Keras file: names of 2016; nested newer ones, listed in texts of free length; these in a whole model."""
     arrays = keras_arrays()
     with h5py.File(path, "w", libver="earliest") as file:
         root = file.create_group("model_weights") if style == "model" else file
@@ -202,8 +202,7 @@ def keras(path: Path, style: str) -> Path:
             stored = [_keras_name(layer, part, style) for part in own]
             group.attrs["weight_names"] = _list(stored, fixed=style == "2016")
             for part, name in zip(own, stored, strict=True):
-                packed = {"compression": "gzip", "shuffle": True} if style == "packed" else {}
-                group.create_dataset(name, data=arrays[f"{layer}.{part}"], **packed)
+                group.create_dataset(name, data=arrays[f"{layer}.{part}"])
     return path
 
 

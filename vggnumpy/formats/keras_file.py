@@ -20,6 +20,7 @@ LAYER.moving_variance  ``bn_running_std:0``            ``bn/moving_variance:0``
 Python objects and is not read.
 """
 
+import os
 import re
 from typing import Any
 
@@ -27,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggnumpy.files import PathLike, open_input
+from vggnumpy.formats.hdf5_guard import SIGNATURE, check_hdf5
 from vggnumpy.formats.reading import MAX_DIMENSIONS, MAX_GROWTH, RefusedError, one_sentence, quote
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OLD_NAME = re.compile(r"_(W|b|gamma|beta|running_mean|running_std)(?:_\d+)?$")
 _PARTS = {
     "W": "weight",
@@ -39,8 +40,6 @@ _PARTS = {
     "running_std": "moving_variance",
 }
 _DTYPES = ("float16", "float32", "float64")
-# Numbers a few bytes apart in the file may be zeros left out, compressed: small files may grow to this.
-_MAX_SMALL = 1_000_000
 
 
 def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
@@ -62,8 +61,8 @@ def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
     Raises
     ------
     InputError
-        If the file is missing, no such Keras file, damaged or cut short; if its arrays are not floating or their
-        numbers not in the file itself; or if kernels and biases do not fit (networks of the Theano backend are
+        If the file is missing, no such Keras file, damaged or cut short; if its arrays are not floating, compressed,
+        or their numbers not in the file itself; or if kernels and biases do not fit (networks of the Theano backend are
         O×I×H×W with flipped filters, transposed convolutions H×W×O×I; neither is read).
     """
     import h5py
@@ -71,12 +70,13 @@ def read_keras(path: PathLike) -> dict[str, NDArray[Any]]:
     with open_input(path) as stream, one_sentence(path):
         if stream.read(len(SIGNATURE)) != SIGNATURE:
             raise RefusedError("expected a Keras file (HDF5), found another kind of file")
-        size = stream.seek(0, 2)
+        check_hdf5(stream)
+        size = os.fstat(stream.fileno()).st_size
         # Through the open stream, so that HDF5 takes no lock: some network drives refuse locks.
         with h5py.File(stream, "r") as file:
             datasets = _datasets(_root(file))
             total = sum(_checked_size(name, dataset) for name, dataset in datasets.items())
-            if total > max(MAX_GROWTH * size, _MAX_SMALL):
+            if total > MAX_GROWTH * size:
                 raise RefusedError(f"its arrays would take {total} bytes, far more than the file has; it is damaged")
             arrays = {name: _array(name, dataset) for name, dataset in datasets.items()}
         if not arrays:
@@ -99,6 +99,7 @@ def is_keras_file(path: PathLike) -> bool:
         if stream.read(len(SIGNATURE)) != SIGNATURE:
             return False
         try:
+            check_hdf5(stream)
             with h5py.File(stream, "r") as file:
                 _root(file)
         except Exception:  # a damaged file is not recognised, whatever it makes HDF5 say
@@ -201,9 +202,12 @@ def _checked_size(name: str, dataset: Any) -> int:
         raise RefusedError(f"{quote(name)} is no array of {', '.join(_DTYPES)}")
     if dataset.ndim > MAX_DIMENSIONS:
         raise RefusedError(f"{quote(name)} has {dataset.ndim} dimensions, which is absurd; the file is damaged")
-    # No filter of HDF5 shrinks data more than about a thousandfold: less means numbers left out.
-    if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() * 1100 < dataset.nbytes:
-        raise RefusedError(f"the numbers of {quote(name)} are not all in the file")
+    if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() < dataset.nbytes:
+        raise RefusedError(
+            f"the numbers of {quote(name)} are not all in the file, or compressed; Keras leaves them plain"
+        )
+    if dataset.chunks is not None:  # pieces can be compressed, and then grow without a limit when they are read
+        raise RefusedError(f"the numbers of {quote(name)} are in pieces, which Keras does not make; store them plain")
     return int(dataset.nbytes)
 
 

@@ -251,7 +251,9 @@ def _model(data: memoryview, modules: list[_Module]) -> T7Model:
     }
     total = 0
     for name, (_, tensor) in tensors.items():
-        check_view(name, tensor.offset, tensor.shape, tensor.strides, tensor.storage.length if tensor.storage else 0)
+        if tensor.shape:  # no axes: Torch7's empty tensor, which has no place
+            stored = tensor.storage.length if tensor.storage else 0
+            check_view(name, tensor.offset, tensor.shape, tensor.strides, stored)
         total += math.prod(tensor.shape) * np.dtype(_DTYPES[tensor.kind]).itemsize
     if total > MAX_GROWTH * len(data):
         raise RefusedError(f"its tensors would take {total} bytes, far more than the file has; it is damaged")
@@ -267,8 +269,8 @@ def _model(data: memoryview, modules: list[_Module]) -> T7Model:
 
 def _copy(data: memoryview, tensor: _Tensor) -> NDArray[Any]:
     dtype = np.dtype(_DTYPES[tensor.kind])
-    if tensor.storage is None or not math.prod(tensor.shape) or not tensor.shape:
-        return np.empty(tensor.shape or (0,), dtype.newbyteorder("="))  # no axes: Torch7's empty tensor
+    if tensor.storage is None or not tensor.shape:
+        return np.empty(tensor.shape or (0,), dtype.newbyteorder("="))
     begin = tensor.storage.begin + tensor.offset * dtype.itemsize
     end = tensor.storage.begin + tensor.storage.length * dtype.itemsize
     steps = [stride * dtype.itemsize for stride in tensor.strides]

@@ -25,8 +25,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vggnumpy.errors import InputError
-from vggnumpy.files import PathLike, open_input, reason
+from vggnumpy.files import PathLike, open_input
+from vggnumpy.formats.reading import MAX_DIMENSIONS, MAX_GROWTH, RefusedError, check_view, is_count, one_sentence, quote
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +53,6 @@ _KNOWN |= {(module, kind) for module in ("torch", "torch.cuda") for kind in _DTY
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MAX_INSTRUCTIONS = 1_000_000  # a state dict takes about 30 per tensor
-_MAX_DIMENSIONS = 8
-_MAX_COUNT = 2**48  # so that no product of two counts leaves 64 bits by much
-_MAX_GROWTH = 10  # bytes of all tensors over bytes of the file; above 1 only where tensors share a storage
-
-
-class _RefusedError(Exception):
-    """What is wrong with the file, in words that follow its name."""
 
 
 class _Global(NamedTuple):
@@ -105,17 +98,10 @@ def read_torch_file(path: PathLike) -> dict[str, NDArray[Any]]:
         If the file is missing, no PyTorch file, damaged or cut short, was written on a big-endian machine, or
         refers to Python objects other than tensors in dicts (a whole pickled model).
     """
-    with open_input(path) as file:
-        try:
-            content, read_storage = (_open_zip if file.peek(2)[:2] == b"PK" else _open_legacy)(file)
-            tensors = _find_tensors(path, content)
-            return _load(tensors, read_storage, os.fstat(file.fileno()).st_size)
-        except _RefusedError as refusal:
-            raise InputError(f"{path}: {refusal}") from None
-        except MemoryError:
-            raise InputError(f"{path}: its tensors need more memory than is free") from None
-        except Exception as error:  # hostile bytes lead anywhere: struct, zipfile, Unicode, indices …
-            raise InputError(f"{path}: the file is damaged or cut short: {reason(error)}") from error
+    with open_input(path) as file, one_sentence(path):
+        content, read_storage = (_open_zip if file.peek(2)[:2] == b"PK" else _open_legacy)(file)
+        tensors = _find_tensors(path, content)
+        return _load(tensors, read_storage, os.fstat(file.fileno()).st_size)
 
 
 def _find_tensors(path: PathLike, content: object) -> dict[str, _Tensor]:
@@ -125,18 +111,14 @@ def _find_tensors(path: PathLike, content: object) -> dict[str, _Tensor]:
         others = [key for key in content if key != "state_dict"]
         content = content["state_dict"]
     if not isinstance(content, dict):
-        raise _RefusedError("expected a state dict (names and tensors), found another object")
+        raise RefusedError("expected a state dict (names and tensors), found another object")
     tensors = {key: value for key, value in content.items() if isinstance(value, _Tensor)}
     others += [key for key in content if key not in tensors]
     if not tensors or not all(isinstance(key, str) for key in tensors):
-        raise _RefusedError("expected a state dict (names and tensors), found a dict without tensors named by text")
+        raise RefusedError("expected a state dict (names and tensors), found a dict without tensors named by text")
     if others:
-        _log.warning("%s: left out what is not a tensor: %s", path, _quote(", ".join(map(str, others))))
+        _log.warning("%s: left out what is not a tensor: %s", path, quote(", ".join(map(str, others))))
     return tensors
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= 100 else text[:100] + "…")
 
 
 # Tensors out of storages
@@ -147,11 +129,11 @@ def _load(tensors: dict[str, _Tensor], read_storage: _ReadStorage, file_size: in
     names_by_storage: dict[_Storage, list[str]] = {}
     total = 0
     for name, tensor in tensors.items():
-        _check_tensor(name, tensor)
+        check_view(name, tensor.offset, tensor.shape, tensor.strides, tensor.storage.length)
         names_by_storage.setdefault(tensor.storage, []).append(name)
         total += math.prod(tensor.shape) * np.dtype(_DTYPES[tensor.storage.kind]).itemsize
-    if total > _MAX_GROWTH * file_size:
-        raise _RefusedError(f"its tensors would take {total} bytes, far more than the file has; it is damaged")
+    if total > MAX_GROWTH * file_size:
+        raise RefusedError(f"its tensors would take {total} bytes, far more than the file has; it is damaged")
     arrays: dict[str, NDArray[Any]] = {}
     for storage, names in names_by_storage.items():
         numbers = read_storage(storage)
@@ -161,24 +143,6 @@ def _load(tensors: dict[str, _Tensor], read_storage: _ReadStorage, file_size: in
             view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
             arrays[name] = _decode(view.copy(order="C"), storage.kind)
     return {name: arrays[name] for name in tensors}
-
-
-def _check_tensor(name: str, tensor: _Tensor) -> None:
-    """Refuse a tensor that reaches outside its storage, before NumPy is made to look there."""
-    storage, offset, shape, strides = tensor
-    if len(shape) != len(strides) or not all(map(_is_count, (offset, *shape, *strides))):
-        raise _RefusedError(f"the tensor {_quote(name)} has no proper shape and strides; the file is damaged")
-    size = math.prod(shape)
-    end = offset + (1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) if size else 0)
-    if max(size, end) > storage.length:
-        raise _RefusedError(
-            f"the tensor {_quote(name)} of shape {shape} needs more than the {storage.length} numbers of its storage; "
-            "the file is damaged, or the tensor was expanded (save a contiguous copy)"
-        )
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and 0 <= number < _MAX_COUNT
 
 
 def _decode(numbers: NDArray[Any], kind: str) -> NDArray[Any]:
@@ -197,18 +161,18 @@ def _open_zip(file: BufferedReader) -> tuple[object, _ReadStorage]:
     records = {record.filename: record for record in archive.infolist()}
     roots = [name.removesuffix("data.pkl") for name in records if name.endswith("/data.pkl")]
     if len(roots) != 1 or roots[0].count("/") != 1:
-        raise _RefusedError("expected a zip archive written by torch.save, found one without its NAME/data.pkl")
+        raise RefusedError("expected a zip archive written by torch.save, found one without its NAME/data.pkl")
     file_size = os.fstat(file.fileno()).st_size
 
     def read(name: str) -> bytes:
         record = records.get(roots[0] + name)
         if record is None:
-            raise _RefusedError(f"its record {_quote(name)} is missing; the file is damaged")
+            raise RefusedError(f"its record {quote(name)} is missing; the file is damaged")
         # torch does not compress, and a record that is not compressed cannot be a bomb.
         if record.file_size != record.compress_size:
-            raise _RefusedError(f"its record {_quote(name)} is compressed, which torch.save does not do")
+            raise RefusedError(f"its record {quote(name)} is compressed, which torch.save does not do")
         if record.file_size > file_size:
-            raise _RefusedError(f"its record {_quote(name)} is larger than the file, which is damaged")
+            raise RefusedError(f"its record {quote(name)} is larger than the file, which is damaged")
         return archive.read(record)
 
     def read_storage(storage: _Storage) -> NDArray[Any]:
@@ -223,12 +187,12 @@ def _open_zip(file: BufferedReader) -> tuple[object, _ReadStorage]:
 
 def _open_legacy(file: BufferedReader) -> tuple[object, _ReadStorage]:
     if file.peek(1)[:1] != b"\x80":
-        raise _RefusedError("expected a file written by torch.save, found something else")
+        raise RefusedError("expected a file written by torch.save, found something else")
     storages: dict[str, _Storage] = {}
     # Reading a map, unlike a file, sets no memory aside for the bytes that a damaged count promises.
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
         if _interpret(stream, {}) != _LEGACY_MAGIC or _interpret(stream, {}) != _LEGACY_PROTOCOL:
-            raise _RefusedError("expected a file written by torch.save, found another pickle")
+            raise RefusedError("expected a file written by torch.save, found another pickle")
         machine = _interpret(stream, {})
         _check_little(isinstance(machine, dict) and machine.get("little_endian") is True)
         content, keys, position = _interpret(stream, storages), _interpret(stream, {}), stream.tell()
@@ -236,13 +200,13 @@ def _open_legacy(file: BufferedReader) -> tuple[object, _ReadStorage]:
         for key in keys if isinstance(keys, list) else []:
             storage = storages.get(key) if isinstance(key, str) else None
             if storage is None:
-                raise _RefusedError("it holds numbers that no tensor refers to; the file is damaged")
+                raise RefusedError("it holds numbers that no tensor refers to; the file is damaged")
             itemsize = np.dtype(_DTYPES[storage.kind]).itemsize
             _check_length(storage, int.from_bytes(stream[position : position + 8], "little") * itemsize, itemsize)
             starts[key] = position + 8
             position += 8 + storage.length * itemsize
         if position > len(stream):
-            raise _RefusedError(f"it is cut short: expected {position} bytes, found {len(stream)}")
+            raise RefusedError(f"it is cut short: expected {position} bytes, found {len(stream)}")
 
     def read_storage(storage: _Storage) -> NDArray[Any]:
         file.seek(starts[storage.key])
@@ -253,15 +217,15 @@ def _open_legacy(file: BufferedReader) -> tuple[object, _ReadStorage]:
 
 def _check_length(storage: _Storage, stored: int, itemsize: int) -> None:
     if stored != storage.length * itemsize:
-        raise _RefusedError(
-            f"its storage {_quote(storage.key)} should take {storage.length * itemsize} bytes and takes {stored}; "
+        raise RefusedError(
+            f"its storage {quote(storage.key)} should take {storage.length * itemsize} bytes and takes {stored}; "
             "the file is damaged"
         )
 
 
 def _check_little(little: bool) -> None:
     if not little:
-        raise _RefusedError("expected numbers in little-endian order, found a file of a big-endian machine")
+        raise RefusedError("expected numbers in little-endian order, found a file of a big-endian machine")
 
 
 # The description: a pickle read as data
@@ -286,7 +250,7 @@ def _interpret(stream: IO[bytes] | mmap.mmap, storages: dict[str, _Storage]) -> 
     value: Any
     for count, (instruction, value, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
         if count >= _MAX_INSTRUCTIONS:
-            raise _RefusedError("its description of the tensors is absurdly long; the file is damaged")
+            raise RefusedError("its description of the tensors is absurdly long; the file is damaged")
         match instruction.name:
             case "PROTO" | "FRAME":
                 pass
@@ -333,7 +297,7 @@ def _interpret(stream: IO[bytes] | mmap.mmap, storages: dict[str, _Storage]) -> 
             case "BINPERSID":
                 storage = _describe_storage(stack.pop())
                 if storages.setdefault(storage.key, storage) != storage:
-                    raise _RefusedError(f"its storage {_quote(storage.key)} is described twice; the file is damaged")
+                    raise RefusedError(f"its storage {quote(storage.key)} is described twice; the file is damaged")
                 stack.append(storage)
             case "REDUCE":
                 arguments, function = stack.pop(), stack.pop()
@@ -341,26 +305,26 @@ def _interpret(stream: IO[bytes] | mmap.mmap, storages: dict[str, _Storage]) -> 
             case "BUILD":
                 stack.pop()  # attributes of an OrderedDict: the versions of the modules, of no use here
             case other:
-                raise _RefusedError(f"its pickle has the instruction {other}, which no state dict needs")
+                raise RefusedError(f"its pickle has the instruction {other}, which no state dict needs")
     raise AssertionError("genops ends with STOP or raises")
 
 
 def _extend(target: object, items: list[Any]) -> None:
     if type(target) is not list:
-        raise _RefusedError("its description appends to what is no list; the file is damaged")
+        raise RefusedError("its description appends to what is no list; the file is damaged")
     target.extend(items)
 
 
 def _update(target: object, pairs: list[tuple[Any, Any]]) -> None:
     if type(target) is not dict or not all(isinstance(key, str | int) for key, _ in pairs):
-        raise _RefusedError("its description fills a dict with keys that are no names; the file is damaged")
+        raise RefusedError("its description fills a dict with keys that are no names; the file is damaged")
     target.update(pairs)
 
 
 def _known(module: object, name: object) -> _Global:
     if not isinstance(module, str) or not isinstance(name, str) or (module, name) not in _KNOWN:
-        raise _RefusedError(
-            f"it refers to the Python object {_quote(f'{module}.{name}')}, and only tensors in dicts are read; "
+        raise RefusedError(
+            f"it refers to the Python object {quote(f'{module}.{name}')}, and only tensors in dicts are read; "
             "load it with PyTorch where you trust it and save model.state_dict()"
         )
     return _Global(module, name)
@@ -371,15 +335,15 @@ def _describe_storage(identity: object) -> _Storage:
     match identity:
         case ("storage", _Global(_, kind), str(key), _, int(length)) | (
             "storage", _Global(_, kind), str(key), _, int(length), None
-        ) if kind in _DTYPES and _is_count(length):  # fmt: skip
+        ) if kind in _DTYPES and is_count(length):  # fmt: skip
             return _Storage(key, kind, length)
-    raise _RefusedError("it describes a storage of numbers in a way that is not known; the file is damaged")
+    raise RefusedError("it describes a storage of numbers in a way that is not known; the file is damaged")
 
 
 def _call(function: object, arguments: object) -> Any:
     """Do what the few known functions would do, with descriptions in the place of tensors."""
     if not isinstance(function, _Global) or type(arguments) is not tuple:
-        raise _RefusedError("it calls what is no function; the file is damaged")
+        raise RefusedError("it calls what is no function; the file is damaged")
     if function == _ORDERED_DICT:
         content: dict[Any, Any] = {}
         if arguments:  # a list of pairs, from Python 2
@@ -391,6 +355,6 @@ def _call(function: object, arguments: object) -> Any:
     if function in _TENSORS:
         storage, offset, shape, strides = arguments[:4]
         if isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(strides, tuple):
-            if max(len(shape), len(strides)) <= _MAX_DIMENSIONS:
+            if max(len(shape), len(strides)) <= MAX_DIMENSIONS:
                 return _Tensor(storage, offset, shape, strides)
-    raise _RefusedError("it describes a tensor in a way that is not known; the file is damaged")
+    raise RefusedError("it describes a tensor in a way that is not known; the file is damaged")
