@@ -140,22 +140,44 @@ def test_the_form_for_symmetric_targets_is_caught_by_the_targets_that_are_not(mo
     assert all("asymmetric target" in name or "single-entry target" in name for name in caught)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "conv_backward_input",
-        "relu_backward",
-        "avg_pool_backward",
-        "concat_backward",
-        "preprocess_backward",
-        "backward",
-    ],
-)
+BRANCHES, EVERY_KIND = "Network.backward, branches", "Network.backward, every kind of layer"
+# Function → the networks whose derivative passes through it.
+INSIDE = {
+    "conv_backward_input": (BRANCHES, EVERY_KIND),
+    "relu_backward": (BRANCHES, EVERY_KIND),
+    "avg_pool_backward": (BRANCHES, EVERY_KIND),
+    "concat_backward": (BRANCHES,),
+    "preprocess_backward": (BRANCHES, EVERY_KIND),
+    "backward": (BRANCHES, EVERY_KIND),
+    "lrn_backward": (EVERY_KIND,),
+    "batch_norm_backward": (EVERY_KIND,),
+    "prelu_backward": (EVERY_KIND,),
+    "conv_transpose_backward_input": (EVERY_KIND,),
+    "softmax_backward": (EVERY_KIND,),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
 def test_one_per_cent_inside_a_network_fails_its_check(monkeypatch, name):
     owner = Network if hasattr(Network, name) else ops
-    component = 1 if name == "concat_backward" else None
+    component = {"concat_backward": 1, "batch_norm_backward": 0}.get(name)
     monkeypatch.setattr(owner, name, wrong(getattr(owner, name), component))
-    assert failed("Network.backward") == ["Network.backward, branches"]
+    assert failed("Network.backward") == list(INSIDE[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "component", "caught"),
+    [
+        ("batch_norm_backward", 1, "dzdw of bnorm"),
+        ("batch_norm_backward", 2, "dzdb of bnorm"),
+        ("prelu_backward_slope", None, "dzdw of prelu"),
+        ("conv_transpose_backward_filter", 0, "dzdw of convt"),
+        ("conv_transpose_backward_filter", 1, "dzdb of convt"),
+    ],
+)
+def test_one_per_cent_in_a_layer_s_own_derivative_fails_its_check(monkeypatch, name, component, caught):
+    monkeypatch.setattr(ops, name, wrong(getattr(ops, name), component))
+    assert failed("Network.inspect") == [f"Network.inspect, {caught}"]
 
 
 @pytest.fixture

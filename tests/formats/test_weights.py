@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+from vggnumpy.checks.networks import every_kind_network
 from vggnumpy.errors import InputError
 from vggnumpy.formats.weights import content_digest, read_weights, write_weights
 from vggnumpy.nets import Network, architecture, fit_table, random_network
-from vggnumpy.nets.tables import Layer, chain, conv, pool, relu
+from vggnumpy.nets.tables import PARTS, Layer, chain, conv, pool, relu
 
 SHAPES = {
     "conv0": (1, 1, 3, 3),
@@ -37,11 +39,20 @@ def small_network(dtype: str = "float32") -> Network:
 def assert_same(net: Network, expected: Network) -> None:
     for name in ("name", "table", "channel_order", "mean", "scale", "pad_mode"):
         assert getattr(net, name) == getattr(expected, name)
-    assert list(net.weights) == [layer.name for layer in expected.table if layer.kind == "conv"]
+    assert (net.image_size, net.classes) == (expected.image_size, expected.classes)
+    assert list(net.weights) == [layer.name for layer in expected.table if layer.kind in PARTS]
     for name, pair in expected.weights.items():
         for found, array in zip(net.weights[name], pair, strict=True):
             assert found.dtype == array.dtype
             assert found.tobytes() == array.tobytes(), name
+
+
+def test_layers_of_every_kind_come_back(tmp_path: Path) -> None:
+    net = replace(every_kind_network(), image_size=(6, 5), classes=("cat", "dog", "«мышь»", "", "e", "f"))
+    write_weights(tmp_path / "net.h5", net)
+    assert_same(read_weights(tmp_path / "net.h5", "float64"), net)
+    table = json.loads(h5py.File(tmp_path / "net.h5").attrs["layers"])
+    assert table[1] == {"name": "leaky", "kind": "relu", "inputs": ["conv"], "leak": 0.1}  # nothing that is as usual
 
 
 @pytest.fixture

@@ -1,45 +1,18 @@
 """Whole networks give the activations and derivatives that MatConvNet's own operators gave."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from vggnumpy.nets import ARCHITECTURES, Network, chain
-from vggnumpy.nets.tables import conv, relu
+from vggnumpy.formats.originals import Given, read_original
 
 # Ours is computed in double, the references were in single precision, whose own rounding grows to 1.2e-5 by layer 42.
 TOLERANCE = 2e-5
-ARCHITECTURE = {"vgg19": "vgg19", "vgg_face": "vgg16"}
 
 
 def miniature(shared, name):
-    """Return a miniature network with its fully connected layers as convolutions, in float64."""
-    with np.load(shared / "fixtures" / "matconvnet" / f"mini_{name}_oihw.npz") as archive:
-        arrays = dict(archive)
-    weights = {
-        key.removesuffix(".weight"): (
-            array.transpose(2, 3, 1, 0).astype("float64"),
-            arrays[key.replace(".weight", ".bias")].astype("float64"),
-        )
-        for key, array in arrays.items()
-        if key.endswith(".weight")
-    }
-    table = []
-    for layer in ARCHITECTURES[ARCHITECTURE[name]]:
-        if layer.kind == "conv":
-            layer = replace(layer, channels=weights[layer.name][1].size)
-        if layer.kind == "pool":
-            layer = replace(layer, pad=(0, 1, 0, 1))  # as in MatConvNet's files since beta17
-        table.append(layer)
-    for number in (6, 7, 8):
-        w, _ = weights[f"fc{number}"]
-        table.append(conv(f"fc{number}", w.shape[3], size=w.shape[0], pad=0, inputs=(table[-1].name,)))
-        if number < 8:
-            table.append(relu(f"relu{number}", inputs=(f"fc{number}",)))
-    table = chain(table)
-    assert [layer.name for layer in table] == arrays["layer_names"][:-1].tolist()  # all but the softmax
-    return Network(f"mini {name}", table, weights, mean=tuple(map(float, arrays["mean"])))
+    """Return a miniature network as its file is read, in float64."""
+    path = shared / "fixtures" / "matconvnet" / f"mini_{name}_meta.mat"
+    return read_original(path, Given()).net.astype("float64")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +47,7 @@ def numbers(reference, prefix):
 
 
 @pytest.mark.parametrize(
-    ("name", "prefix", "count"), [("vgg19", "vgg19", 18), ("vgg19", "vgg19_odd", 7), ("face", "face", 19)]
+    ("name", "prefix", "count"), [("vgg19", "vgg19", 19), ("vgg19", "vgg19_odd", 7), ("face", "face", 20)]
 )
 def test_every_activation(request, reference, name, prefix, count):
     net = request.getfixturevalue(name)

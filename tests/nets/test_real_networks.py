@@ -1,13 +1,16 @@
 """Trained networks, converted and computed, give the activations that were computed elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from vggnumpy.evaluate import class_probabilities
 from vggnumpy.formats import read_weights
 from vggnumpy.formats.convert import convert
+from vggnumpy.images import read_image
 
 # The references are float64 results stored as float32; float32 arithmetic stays well below this.
 TOLERANCE = 1e-4
@@ -55,6 +58,37 @@ def test_every_activation_is_the_reference_s(shared: Path, tmp_path: Path, real:
         np.testing.assert_allclose(
             features[name], reference, rtol=0, atol=TOLERANCE * abs(reference).max(), err_msg=name
         )
+
+
+# Folder → layer of the test vectors' output, and the input convention (1.1's file does not tell).
+SQUEEZENETS = {"squeezenet1_0": ("prob", None), "squeezenet1_1": ("pool10", "torchvision")}
+
+
+@pytest.mark.parametrize("name", SQUEEZENETS)
+def test_squeezenet_s_classifier_gives_the_test_vectors(shared: Path, tmp_path: Path, name: str) -> None:
+    folder, (layer, convention) = shared / "data/pretrained_other" / name, SQUEEZENETS[name]
+    report = convert(folder / "weights.npz", tmp_path / "net.h5", input_convention=convention)
+    assert report.architecture == name + "-tflite" * (name == "squeezenet1_0")
+    # The vectors' inputs are what the first layer sees.
+    net = replace(read_weights(tmp_path / "net.h5"), mean=(0.0,) * 3, scale=(1.0,) * 3)
+    with np.load(folder / "test_vectors.npz") as archive:
+        assert len(archive.files) == 6
+        for i in range(3):
+            image = np.ascontiguousarray(archive[f"input_{i}"].transpose(0, 2, 3, 1))
+            features, _ = net.forward(image, [layer])
+            expected = archive[f"output_{i}"]
+            error = abs(features[layer].reshape(expected.shape) - expected).max()
+            assert error <= TOLERANCE * max(abs(expected).max(), 1)
+
+
+def test_the_face_detector_sees_the_face_and_nothing_else(shared: Path, tmp_path: Path) -> None:
+    convert(shared / "data/pretrained_other/mtcnn_face/onet.npz", tmp_path / "net.h5")
+    net = read_weights(tmp_path / "net.h5")
+    assert net.classes == ("no face", "face") and net.image_size == (48, 48)
+    image = read_image(shared / "data/images/content_portrait_astronaut.png")
+    assert class_probabilities(net, image, (160, 60, 150, 150))[1] > 0.999
+    for box in ((0, 0, 150, 150), (300, 300, 100, 100), (350, 20, 150, 150)):
+        assert class_probabilities(net, image, box)[1] < 0.01
 
 
 def test_conv0_and_side_layers_do_not_shift_the_numbers(shared: Path, tmp_path: Path) -> None:

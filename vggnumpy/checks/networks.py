@@ -42,6 +42,7 @@ def network_checks() -> Iterator[NamedMeasure]:
         w, b = net.weights[name]
         for part, at in (("dzdw", w), ("dzdb", b), ("dzdx", b)):
             yield f"Network.inspect, {part} of {name}", partial(check_gradient, partial(inspected, name, part), at)
+    yield from _every_kind_checks()
     for normalization in ("raw", "gatys", "mean_square", "relative"):
         fun = _small_objective(normalization)
         x = np.random.default_rng(8).uniform(0, 255, (9, 8, 3))
@@ -50,6 +51,54 @@ def network_checks() -> Iterator[NamedMeasure]:
             yield f"Objective, {normalization}, term {term}", partial(check_gradient, partial(_term, fun, term), x)
     for pooling in ("max", "average"):
         yield f"Objective, VGG-19 at 32×32, {pooling} pooling", partial(_check_objective, pooling)
+
+
+def every_kind_network() -> Network:
+    """Return a small network with a layer of every kind that `branching_network` lacks."""
+    rng = np.random.default_rng(11)
+    table = chain(
+        [
+            Layer("conv", "conv", (), (3, 3), 4, pad=(1, 1, 1, 1)),
+            Layer("leaky", "relu", (), leak=0.1),
+            Layer("lrn", "lrn", (), lrn=(3, 2.0, 0.1, 0.75)),
+            Layer("bnorm", "bnorm", ()),
+            Layer("prelu", "prelu", ()),
+            Layer("convt", "convt", (), (3, 2), 6, (2, 1), (0, 1, 1, 0), groups=2),
+            Layer("dropout", "dropout", (), numbered=False),
+            Layer("whole", "pool", (), (0, 0), method="average"),
+            Layer("softmax", "softmax", ()),
+        ]
+    )
+    weights: dict[str, tuple[np.ndarray, ...]] = {
+        "conv": (rng.standard_normal((3, 3, 3, 4)), rng.standard_normal(4)),
+        "bnorm": (rng.uniform(0.5, 2, 4), rng.standard_normal(4), rng.uniform(0.5, 2, (4, 2))),
+        "prelu": (rng.uniform(0.1, 0.9, 4),),
+        "convt": (rng.standard_normal((3, 2, 3, 4)), rng.standard_normal(6)),
+    }
+    return Network("every kind", table, weights, scale=(0.01, 0.01, 0.01))
+
+
+def _every_kind_checks() -> Iterator[NamedMeasure]:
+    rng = np.random.default_rng(12)
+    net, image, top = every_kind_network(), rng.uniform(0, 255, (6, 5, 3)), rng.standard_normal((1, 1, 6))
+
+    def value_at(net: Network, x: np.ndarray) -> tuple[float, np.ndarray]:
+        features, tape = net.forward(x, ["softmax"])
+        return float((features["softmax"] * top).sum()), net.backward(tape, {"softmax": top})
+
+    yield "Network.backward, every kind of layer", partial(check_gradient, partial(value_at, net), image)
+
+    def inspected(name: str, number: int, value: np.ndarray) -> tuple[float, np.ndarray]:
+        parts = list(net.weights[name])
+        parts[number] = value
+        changed = replace(net, weights={**net.weights, name: tuple(parts)})
+        record = changed.inspect(image, {"softmax": top}, filters=True)[name]
+        return value_at(changed, image)[0], record.dzdb if number else record.dzdw
+
+    for name, parts in net.weights.items():
+        for number, part in enumerate(parts[:2]):  # the moments of a normalisation are constants
+            what = ("dzdw", "dzdb")[number]
+            yield f"Network.inspect, {what} of {name}", partial(check_gradient, partial(inspected, name, number), part)
 
 
 def branching_network() -> Network:

@@ -99,11 +99,12 @@ def read_original(path: PathLike, given: Given) -> Original:
 def _from_arrays(path: Path, arrays: Arrays, digest: str, given: Given) -> Original:
     naming = match_names(arrays, given.architecture)
     name = naming.architecture
-    pairs = _pairs(naming, arrays)
+    reader = path.suffix.lower()
+    pairs = _pairs(naming, arrays, hwc=READERS[reader] is read_keras)
     stored, weights = _in_one_dtype(pairs)
     top = {layer.name for layer in CLASSIFIERS[name]}
     table = fit_table(architecture(name, classifier=not top.isdisjoint(weights)), _shapes(weights))
-    family = family_of(path.suffix.lower(), naming.scheme, name, naming.layers, naming.layers.values(), digest)
+    family = family_of(reader, naming.scheme, name, naming.layers, naming.layers.values(), digest)
     convention = input_convention(family, given.input_convention)
     net = Network(
         name,
@@ -143,8 +144,11 @@ def _conventions(given: Given, otherwise: str, *words: str) -> tuple[str, ...]:
     return tuple(f"{text} ({otherwise if option is None else 'given'})" for text, option in known)
 
 
-def _pairs(naming: Naming, arrays: Arrays) -> Weights:
-    """Return the layers' arrays as operators take them, checked, in the original's dtypes."""
+def _pairs(naming: Naming, arrays: Arrays, hwc: bool) -> Weights:
+    """Return the layers' arrays as operators take them, checked, in the original's dtypes.
+
+    `hwc` tells whether fully connected layers take the map before them in the order H, W, C, or else in C, H, W.
+    """
     # A fully connected layer's filters cover the whole map before it, whose channels only the layers before tell.
     depth: dict[str, int] = {INPUT: 3}
     weights: Weights = {}
@@ -153,7 +157,7 @@ def _pairs(naming: Naming, arrays: Arrays) -> Weights:
         incoming = sum(depth[name] for name in layer.inputs)
         depth[layer.name] = incoming
         if layer.name in naming.layers:
-            parts = _parts(layer, naming.layers[layer.name], arrays, incoming, naming.scheme == "keras")
+            parts = _parts(layer, naming.layers[layer.name], arrays, incoming, hwc)
             weights[layer.name] = parts
             depth[layer.name] = parts[-1].size
     for name, prefix in naming.layers.items():
