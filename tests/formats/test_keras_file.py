@@ -218,5 +218,13 @@ def test_absurd_sizes_are_refused_before_any_memory_is_taken(path: Path) -> None
     content = path.read_bytes()
     path.write_bytes(content.replace((1000).to_bytes(8, "little"), (2**40).to_bytes(8, "little")))
     assert "damaged" in refusal(path)  # HDF5 itself compares the two sizes that it keeps
+    small(path, {"a/a/bias:0": np.ones(10_000)})
+    with h5py.File(path, "r+") as file:
+        place = file["a/a/bias:0"].id.get_offset()
+        for i in range(20):
+            file.create_dataset(f"a/a/bias{i}:0", (10_000,), "float64")  # not stored, so its address is 2⁶⁴ − 1
+    content, size = path.read_bytes(), (80_000).to_bytes(8, "little")
+    path.write_bytes(content.replace(b"\xff" * 8 + size, place.to_bytes(8, "little") + size))
+    assert "would take 1680000 bytes, far more than the file has" in refusal(path)
     small(path, {"a/a/bias:0": np.zeros((1,) * 9)})
     assert "9 dimensions" in refusal(path)
