@@ -20,7 +20,7 @@ from vggnumpy.formats.load import load_network
 from vggnumpy.nets import Network, random_network
 from vggnumpy.objective import Objective
 from vggnumpy.optimize import minimize
-from vggnumpy.styles import style_of
+from vggnumpy.styles import eigengram, mean_style, style_of
 from vggnumpy.transfer import transfer
 
 __version__ = "0.1.0"
@@ -29,8 +29,10 @@ __all__ = [
     "InputError",
     "Network",
     "Objective",
+    "eigengram",
     "load_network",
     "losses",
+    "mean_style",
     "minimize",
     "ops",
     "random_network",

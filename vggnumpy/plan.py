@@ -85,8 +85,10 @@ def plan_transfer(
     if chosen.pad_mode is not None:
         network = replace(network, pad_mode=chosen.pad_mode)
     chosen = choose_layers(chosen, network)
-    for layer in (*(chosen.content_layers or {}), *(chosen.style_layers or {})):
-        network.layer_name(layer)
+    layers = {network.layer_name(layer) for layer in (*(chosen.content_layers or {}), *(chosen.style_layers or {}))}
+    lean = network.without_classifier()
+    if layers <= set(lean.layers):
+        network = lean  # a VGG's classifier takes six times the memory of its convolutions
     content_pixels = _pixels(content)
     styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)

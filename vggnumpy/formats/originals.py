@@ -33,7 +33,7 @@ Weights = dict[str, tuple[np.ndarray, ...]]
 READERS: dict[str, Callable[[PathLike], Arrays]] = {
     ".pth": read_torch_file,
     ".pt": read_torch_file,
-    ".npz": lambda path: from_mtcnn(read_npz(path)),
+    ".npz": read_npz,
     ".safetensors": read_safetensors,
     ".caffemodel": lambda path: read_caffemodel(path).arrays,
     ".h5": read_keras,
@@ -97,6 +97,7 @@ def read_original(path: PathLike, given: Given) -> Original:
 
 
 def _from_arrays(path: Path, arrays: Arrays, digest: str, given: Given) -> Original:
+    arrays = from_mtcnn(arrays)
     naming = match_names(arrays, given.architecture)
     name = naming.architecture
     reader = path.suffix.lower()

@@ -21,6 +21,8 @@ import numpy as np
 from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import atomic_path, open_input, reason
+from vggnumpy.formats.hdf5_guard import check_hdf5
+from vggnumpy.formats.reading import RefusedError
 from vggnumpy.nets.network import CHANNEL_ORDERS, POOLINGS, Network
 from vggnumpy.nets.tables import KINDS, PARTS, Layer, check_parts, check_table, table_from_dicts, table_to_dicts
 from vggnumpy.ops import PAD_MODES
@@ -136,6 +138,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
     with open_input(path) as stream, _one_sentence(path):
         if stream.read(len(SIGNATURE)) != SIGNATURE:
             raise InputError("expected a weights file of vggnumpy (HDF5), found another kind of file")
+        check_hdf5(stream)
         # Through the open stream, so that HDF5 takes no lock: some network drives refuse locks.
         with h5py.File(stream, "r") as file:
             attributes = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
@@ -212,7 +215,7 @@ def _one_sentence(path: PathLike) -> Iterator[None]:
     """Name the file and what to do; HDF5's many exceptions for damage become one."""
     try:
         yield
-    except InputError as error:
+    except (InputError, RefusedError) as error:
         raise InputError(f"{path}: {error}; {MAKE_AGAIN}") from None
     except DAMAGE as error:
         raise InputError(f"{path}: the file is damaged ({reason(error)}); {MAKE_AGAIN}") from None
