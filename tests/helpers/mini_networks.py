@@ -228,8 +228,8 @@ def _store(parent: h5py.Group, name: str, value: Any, references: h5py.Group) ->
         return _array(parent, name, np.atleast_2d(array), kind)
     if not array.size:
         return _array(parent, name, array, "cell")
+    item = parent.create_dataset(name, array.T.shape, h5py.ref_dtype)  # before its items, which takes the name
     made = [_store(references, f"r{len(references) + 1}", inner, references).ref for inner in array.T.flat]
-    item = parent.create_dataset(name, array.T.shape, h5py.ref_dtype)
     item[...] = _objects(made).reshape(array.T.shape)
     return _label(item, "cell")
 

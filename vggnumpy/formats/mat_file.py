@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.files import PathLike, open_input
+from vggnumpy.formats.hdf5_guard import SIGNATURE
 from vggnumpy.formats.mat_v5 import read_v5
 from vggnumpy.formats.mat_v73 import read_v73
 from vggnumpy.formats.mat_values import Unread
 from vggnumpy.formats.reading import RefusedError, one_sentence, quote
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512
 _DAG = (
     "it holds a DagNN model of MatConvNet (a graph), and vggnumpy reads its chains (simplenn) alone; use the Caffe "
@@ -82,10 +82,10 @@ def read_mat(path: PathLike) -> SimpleNet:
     """
     with open_input(path) as file, one_sentence(path):
         size = os.fstat(file.fileno()).st_size
-        head = file.read(_USER_BLOCK + len(_HDF5))
+        head = file.read(_USER_BLOCK + len(SIGNATURE))
         file.seek(0)
-        if _HDF5 in (head[: len(_HDF5)], head[_USER_BLOCK:]):
-            variables = read_v73(file, size)
+        if SIGNATURE in (head[: len(SIGNATURE)], head[_USER_BLOCK:]):
+            variables = read_v73(file, size, _USER_BLOCK if head[_USER_BLOCK:] == SIGNATURE else 0)
         elif head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
             variables = read_v5(file, size)
         else:
@@ -100,7 +100,7 @@ def _tidy(variables: dict[str, Any]) -> SimpleNet:
     if isinstance(net, Unread):
         raise RefusedError(f"its variable net is {net.what}, expected a struct with layers; {_objects(net)}")
     layers = net.get("layers") if isinstance(net, dict) else None
-    if isinstance(layers, (Unread, dict)):
+    if isinstance(layers, dict) or (isinstance(layers, Unread) and layers.what == "a struct array"):
         raise RefusedError(_DAG)
     if not isinstance(layers, list) or not layers:
         raise RefusedError("it holds no network of MatConvNet: expected a cell array named layers, or net.layers")
@@ -306,9 +306,9 @@ def _normalization(fields: _Fields) -> dict[str, Any]:
     if average is not None:
         found["averageImage"], found["averageImageVaries"] = _average_color(fields, average)
     size = fields.get("imageSize")
-    if isinstance(size, np.ndarray):  # [height width], [height width depth] or that and a fourth number
-        sides = _Fields({"imageSize": size.reshape(-1, order="F")[:2]}, fields.owner)
-        found["imageSize"] = sides.integers("imageSize", 2, 1, None)
+    if size is not None:  # [height width], [height width depth] or that and a fourth number
+        sides = size.reshape(-1, order="F")[:2] if isinstance(size, np.ndarray) else size
+        found["imageSize"] = _Fields({"imageSize": sides}, fields.owner).integers("imageSize", 2, 1, None)
     if fields.get("border") is not None:
         found["border"] = fields.integers("border", 2, 0, None)
     if fields.get("keepAspect") is not None:

@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from vggnumpy.formats.hdf5_guard import check_hdf5
 from vggnumpy.formats.mat_values import NAMES, Budget, DamagedError, Unread, shape_of, text_of
+from vggnumpy.formats.reading import quote
 
 _CLASSES = {"double": "f8", "single": "f4", "logical": "u1"}
 _CLASSES |= {f"{sign}int{8 * size}": f"{sign or 'i'}{size}" for sign in ("", "u") for size in (1, 2, 4, 8)}
 _CHARACTERS = {"u1": "latin-1", "u2": "utf-16", "u4": "utf-32"}
+_REFERENCES = Unread("references without a class")  # what the fields of a struct array are
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3  # HDF5's numbers of the filters that MATLAB uses
 
 
-def read_v73(file: BufferedReader, size: int) -> dict[str, Any]:
+def read_v73(file: BufferedReader, size: int, base: int) -> dict[str, Any]:
     """Read the variables that belong to a network.
 
     Parameters
@@ -30,6 +33,8 @@ def read_v73(file: BufferedReader, size: int) -> dict[str, Any]:
     file : binary file
     size : int
         Its length in bytes.
+    base : int
+        Length of the block before HDF5's own signature.
 
     Returns
     -------
@@ -38,13 +43,14 @@ def read_v73(file: BufferedReader, size: int) -> dict[str, Any]:
 
     Raises
     ------
-    DamagedError
+    DamagedError, RefusedError
         If an object is not what its class asks for, or the content is out of proportion.
     OSError, RuntimeError, ValueError, LookupError, TypeError
         What h5py raises where HDF5's own structure is damaged.
     """
     import h5py
 
+    check_hdf5(file, base)
     with h5py.File(file, "r") as root:
         return _Reader(root, Budget(size)).fields(root, 0)
 
@@ -69,9 +75,12 @@ class _Reader:
         self._budget.take_value(depth)
         kind = _text_attribute(item, "MATLAB_class")
         if isinstance(item, h5py.Group):
-            fields = self.fields(item, depth + 1) if kind == "struct" else {}
-            arrays = any(isinstance(value, Unread) and not value.what for value in fields.values())
-            return Unread("a struct array" if kind == "struct" else "an object") if arrays or not fields else fields
+            if kind != "struct":
+                return Unread("an object")
+            fields = self.fields(item, depth + 1)
+            if any(value is _REFERENCES for value in fields.values()):
+                return Unread("a struct array")
+            return fields
         if not isinstance(item, h5py.Dataset):
             raise DamagedError("a variable or field is neither a group nor a dataset")
         if _flag(item, "MATLAB_empty"):
@@ -85,8 +94,9 @@ class _Reader:
             return text_of(characters, codes.shape[::-1])
         if kind in _CLASSES:
             return self._data(item, np.dtype(_CLASSES[kind])).T
-        # A struct array's fields are references without a class.
-        return Unread("" if kind is None else f"an array of the class {kind}")
+        if kind is None and item.dtype == h5py.ref_dtype:
+            return _REFERENCES
+        return Unread(f"an array of the class {quote(kind or '')}")
 
     def _data(self, item: Any, dtype: np.dtype[Any]) -> np.ndarray:
         """Return a dataset's content after checking that the file holds all of it and no more."""

@@ -18,7 +18,7 @@ NAMES = frozenset(
     "precious description averageImage imageSize border keepAspect interpolation cropSize".split()
 )
 MAX_DEPTH = 12  # net → layers → layer → weights → array are 5
-MAX_VALUES = 500_000  # a network of 40 layers and 1000 classes has about 2500
+MAX_VALUES = 200_000  # a network of 40 layers and 1000 classes has about 2500
 # Bytes of content beyond which they must be in proportion to the file: a network's numbers hardly compress, but
 # constant images do, and integers may be stored in one byte each and be meant as double.
 FREE_BYTES = 64 << 20
