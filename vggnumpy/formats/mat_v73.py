@@ -21,7 +21,6 @@ from vggnumpy.formats.reading import quote
 _CLASSES = {"double": "f8", "single": "f4", "logical": "u1"}
 _CLASSES |= {f"{sign}int{8 * size}": f"{sign or 'i'}{size}" for sign in ("", "u") for size in (1, 2, 4, 8)}
 _CHARACTERS = {"u1": "latin-1", "u2": "utf-16", "u4": "utf-32"}
-_REFERENCES = Unread("references without a class")  # what the fields of a struct array are
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3  # HDF5's numbers of the filters that MATLAB uses
 
 
@@ -75,12 +74,8 @@ class _Reader:
         self._budget.take_value(depth)
         kind = _text_attribute(item, "MATLAB_class")
         if isinstance(item, h5py.Group):
-            if kind != "struct":
-                return Unread("an object")
-            fields = self.fields(item, depth + 1)
-            if any(value is _REFERENCES for value in fields.values()):
-                return Unread("a struct array")
-            return fields
+            # A struct array is a group, too; its fields are references without a class, which no field may be.
+            return self.fields(item, depth + 1) if kind == "struct" else Unread("an object")
         if not isinstance(item, h5py.Dataset):
             raise DamagedError("a variable or field is neither a group nor a dataset")
         if _flag(item, "MATLAB_empty"):
@@ -94,9 +89,7 @@ class _Reader:
             return text_of(characters, codes.shape[::-1])
         if kind in _CLASSES:
             return self._data(item, np.dtype(_CLASSES[kind])).T
-        if kind is None and item.dtype == h5py.ref_dtype:
-            return _REFERENCES
-        return Unread(f"an array of the class {quote(kind or '')}")
+        return Unread(f"an array of the class {quote(kind)}" if kind else "an array without a class")
 
     def _data(self, item: Any, dtype: np.dtype[Any]) -> np.ndarray:
         """Return a dataset's content after checking that the file holds all of it and no more."""
