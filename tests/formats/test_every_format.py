@@ -19,6 +19,7 @@ from mini_networks import (
     write_mini,
 )
 
+from vggnumpy.cli import main
 from vggnumpy.errors import InputError
 from vggnumpy.formats import read_weights
 from vggnumpy.formats.convert import convert
@@ -140,6 +141,46 @@ def test_a_network_goes_to_matconvnet_s_format_and_comes_back(tmp_path: Path) ->
     assert first.provenance["digest"] == second.provenance["digest"]
     direct = convert(write_mini(tmp_path, "mini_vgg19_filters.mat"), tmp_path / "direct.mat")
     assert len(direct.digest) == 64
+
+
+def test_a_scale_becomes_a_layer_that_the_numbers_do_not_count(tmp_path: Path) -> None:
+    convert(write_mini(tmp_path, "mini_vgg19_meta.mat"), tmp_path / "net.h5", input_convention="torchvision")
+    convert(tmp_path / "net.h5", tmp_path / "scaled.mat")
+    report = convert(tmp_path / "scaled.mat", tmp_path / "again.h5")
+    first, second = read_weights(tmp_path / "net.h5"), read_weights(tmp_path / "again.h5")
+    assert report.architecture == "vgg19" and second.layers == ("conv0", *first.layers)
+    assert second.numbers == first.numbers
+    image = np.random.default_rng(1).uniform(0, 255, (20, 30, 3)).astype("float32")
+    features, again = (net.forward(image, ["relu3_1"])[0]["relu3_1"] for net in (first, second))
+    np.testing.assert_allclose(again, features, rtol=0, atol=1e-5 * abs(features).max())
+
+
+HOSTILE = {
+    "net.mat": lambda path: write_mini(path.parent, "mini_vgg19_meta.mat"),
+    "net_v73.mat": lambda path: write_mini(path.parent, "mini_vgg19_meta_v73.mat"),
+    "net.caffemodel": foreign_files.caffemodel,
+    "net.h5": lambda path: foreign_files.keras(path, "2016"),
+    "net.pth": lambda path: foreign_files.pth(path, "legacy"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_damage_is_one_sentence_and_exit_code_2_on_the_command_line(tmp_path: Path, capsys: Any, name: str) -> None:
+    whole = HOSTILE[name](tmp_path / name).read_bytes()
+    source, out = tmp_path / f"damaged{Path(name).suffix}", tmp_path / "net.out.h5"
+    rng = np.random.default_rng(6)
+    for case in range(30):
+        content = bytearray(whole[: len(whole) * case // 20] if case < 20 else whole)
+        if case >= 20:
+            content[rng.integers(min(len(whole), 2000))] ^= 0xFF
+        source.write_bytes(content)
+        code = main(["convert", str(source), "-o", str(out), "--input", "caffe"])
+        captured = capsys.readouterr()
+        assert code in ((2,) if case < 20 else (0, 2))
+        if code:
+            assert captured.out == "" and captured.err.count("\n") == 1 and str(source) in captured.err
+            assert not out.exists()
+        out.unlink(missing_ok=True)
 
 
 def test_our_own_file_is_not_converted_into_our_own(tmp_path: Path) -> None:

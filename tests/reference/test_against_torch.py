@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from vggnumpy import Objective, ops, random_network
+from vggnumpy.formats import read_weights
+from vggnumpy.formats.convert import convert
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -49,6 +51,29 @@ def compare(y, expected, inputs, dys):
     for tensor, ours in inputs:
         theirs = tensor.grad.numpy()
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * abs(theirs).max())
+
+
+def test_mtcnn_s_output_net_as_its_port_runs_it_on_transposed_pictures(shared, tmp_path):
+    path = shared / "data/pretrained_other/mtcnn_face/onet.npz"
+    convert(path, tmp_path / "net.h5")
+    net = read_weights(tmp_path / "net.h5", "float64")
+    with np.load(path) as archive:
+        arrays = {name: torch.from_numpy(archive[name].astype("float64")) for name in archive.files}
+    image = np.random.default_rng(13).uniform(0, 255, (48, 48, 3))
+    # Filters as they are stored, H×W×I×O, on the picture with its axes exchanged; "same" padding by hand.
+    x = torch.from_numpy((image.transpose(2, 1, 0)[None] - 127.5) / 128)
+    for i, pool in enumerate([(3, 1), (3, 0), (2, 0), None], start=1):
+        w = arrays[f"conv{i}.weights"].permute(3, 2, 0, 1)
+        x = functional.prelu(functional.conv2d(x, w, arrays[f"conv{i}.biases"]), arrays[f"prelu{i}.alpha"])
+        if pool:
+            x = functional.max_pool2d(functional.pad(x, (0, pool[1]) * 2, value=-np.inf), pool[0], 2)
+    flat = x.permute(0, 2, 3, 1).reshape(1, -1)
+    hidden = functional.prelu(flat @ arrays["conv5.weights"] + arrays["conv5.biases"], arrays["prelu5.alpha"])
+    expected = {f"conv6_{i}": hidden @ arrays[f"conv6_{i}.weights"] + arrays[f"conv6_{i}.biases"] for i in (1, 2, 3)}
+    expected["prob"] = functional.softmax(expected["conv6_1"], dim=1)
+    features, _ = net.forward(image, expected)
+    for name, theirs in expected.items():
+        np.testing.assert_allclose(features[name].ravel(), theirs.numpy().ravel(), rtol=0, atol=1e-12)
 
 
 CONVOLUTIONS = [

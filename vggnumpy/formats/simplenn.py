@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,8 @@ def chain_of(simple: SimpleNet) -> Chain:
             weights[name] = tuple(raw["weights"])
     average = simple.meta.get("normalization", {}).get("averageImage")
     classes = simple.meta.get("classes", {})
+    if layers and layers[0].name == "conv0" and layers[0].size == (1, 1):
+        layers[0] = replace(layers[0], numbered=False)  # preprocessing, as our own files have it
     return Chain(
         chain(layers),
         weights,
@@ -113,7 +116,7 @@ def _rounding(
 
 def name_of(chain: Chain) -> str | None:
     """Return the architecture whose layers a chain has, by their names; None if it is none of them."""
-    convs = [layer.name for layer in chain.table if layer.kind == "conv"]
+    convs = [layer.name for layer in chain.table if layer.kind == "conv" and layer.numbered]
     for name in ARCHITECTURES:
         whole = [layer.name for layer in architecture(name, classifier=True) if layer.kind == "conv"]
         plain = [layer.name for layer in ARCHITECTURES[name] if layer.kind == "conv"]
