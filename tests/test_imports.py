@@ -27,6 +27,8 @@ ROOMS = {
     "images": {"files", "system", "errors"},
     "formats": {"nets", "ops", "backend", "files", "errors"},
     "presets": {"nets", "losses", "errors"},
+    "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
+    "evaluate": {"nets", "images", "backend", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.
 LATE = ["transfer", "run", "cli", "__main__"]
@@ -94,6 +96,10 @@ def test_nothing_imports_what_comes_after_it(room):
         if room_of(path) in LATE[LATE.index(room) :] or (room, room_of(path)) == ("transfer", "__init__"):
             continue
         assert room not in imported_rooms(path), path.relative_to(CHECKOUT)
+
+
+def test_nothing_needs_the_matlab_face():
+    assert [path for path in MODULES if "matconvnet" in imported_rooms(path)] == []
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
