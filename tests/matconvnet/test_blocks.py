@@ -69,7 +69,7 @@ def test_conv_with_empty_filters_pads_subsamples_and_adds_b(rng):
 
 
 def test_conv_with_nothing_at_all_copies(rng):
-    x = frozen(rng, (4, 5, 2, 3))
+    x = frozen(rng, (4, 5, 2))
     y = mcn.vl_nnconv(x, [], [])
     np.testing.assert_array_equal(y, x)
     assert not np.shares_memory(y, x)
@@ -261,6 +261,9 @@ def test_single_stays_single_and_the_order_in_memory_does_not_matter(rng):
     for data, filters in ((x, f), (x[..., :2], None)):
         with pytest.raises(TypeError, match="mixture"):
             mcn.vl_nnconv(data, filters, [], mcn.vl_nnconv(data, filters, []).astype("float64"))
+    double = f.astype("float64")
+    with pytest.raises(TypeError, match="mixture"):
+        mcn.vl_nnconv(x, double, [], mcn.vl_nnconv(x, f, []).astype("float64"), NoDerFilters=True)
     with pytest.raises(TypeError, match="array"):
         mcn.vl_nnrelu([[1.0, 2.0]])
 

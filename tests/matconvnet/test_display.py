@@ -40,9 +40,19 @@ CHAINS = {
         conv((2, 3), 1, 2, pad=1),
     ],
     "dilated": [conv((3, 3), 2, 1, dilate=[2, 3], pad=2), conv((2, 2), 1, 2, stride=2)],
+    "enlarging": [
+        {"type": "convt", "weights": [np.ones((4, 3, 3, 1)), np.zeros(3)], "upsample": [2, 3], "crop": [1, 1, 0, 1]},
+        conv((3, 3), 1, 3, pad=1),
+    ],
     "transposed": [
         conv((3, 3), 2, 1, stride=2, pad=1),
-        {"type": "convt", "weights": [np.ones((4, 3, 2, 2)), np.zeros(2)], "upsample": [2, 3], "crop": [1, 1, 0, 1]},
+        {
+            "type": "convt",
+            "weights": [np.ones((4, 3, 1, 2)), np.zeros(2)],
+            "numGroups": 2,
+            "upsample": [2, 3],
+            "crop": [1, 1, 0, 1],
+        },
         conv((3, 3), 1, 2, pad=1),
     ],
 }

@@ -247,7 +247,8 @@ def test_a_network_of_every_kind_of_layer_gives_the_same(rng):
             pool("pool1", 3, 2, rounding="ceil", pad=(1, 0, 1, 0)),
             Layer("norm", "lrn", (), lrn=(3, 2.0, 0.1, 0.5)),
             Layer("drop", "dropout", (), rate=0.3, numbered=False),
-            Layer("up", "convt", (), (2, 2), 6, stride=(2, 2), pad=(0, 1, 1, 0), groups=2),
+            Layer("up", "convt", (), (2, 2), 6, stride=(2, 2), pad=(0, 1, 1, 1), groups=2),
+            pool("pool2", 2, 3, rounding="ceil", method="average"),
             Layer("prob", "softmax", ()),
         ]
     )
