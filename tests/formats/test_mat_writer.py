@@ -235,12 +235,12 @@ def test_pools_that_round_up_keep_their_windows(method: str, tmp_path: Path) -> 
         ),
         (
             network([Layer("both", "concat", ("first", "first"))]),
-            "layer both takes its input from first and first, so it is no chain",
+            "layer both takes its input from first and first, so the network is no chain",
         ),
         (network([Layer("one", "concat", ("first",))]), "layer one joins branches"),
         (
             network([Layer("a", "relu", ()), Layer("b", "relu", ("first",))]),
-            "layer b takes its input from first, so it is no chain",
+            "layer b takes its input from first, so the network is no chain",
         ),
         (
             network([Layer("conv", "conv", (), (3, 3), 5, pad=(0, 1, 0, 0))], CONV, pad_mode="reflect"),

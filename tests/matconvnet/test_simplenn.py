@@ -273,16 +273,16 @@ def test_a_network_of_every_kind_of_layer_gives_the_same(rng):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"pad_mode": "reflect"}, "pads with other than MatConvNet's zeros"),
+        ({"pad_mode": "reflect"}, "has reflect padding, and MatConvNet's is zero"),
         ({"table": (Layer("all", "pool", ("input",), (0, 0)),), "weights": {}}, "pools a map of whatever size"),
         ({"table": (Layer("a", "prelu", ("input",)),), "weights": {"a": (np.ones(3),)}}, "a slope for each channel"),
         (
             {"table": (relu("a", ("input",)), relu("b", ("input",))), "weights": {}},
-            "is no chain: layer b takes its input from input",
+            "layer b takes its input from input, so the network is no chain",
         ),
         (
             {"table": (relu("a", ("input",)), Layer("c", "concat", ("a", "a"))), "weights": {}},
-            "is no chain: layer c takes its input from a and a",
+            "layer c takes its input from a and a, so the network is no chain",
         ),
         ({"table": (Layer("c", "concat", ("input",)),), "weights": {}}, "joins branches"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,13 @@ import numpy as np
 from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, atomic_path
+from vggnumpy.formats.simplenn import simplenn
 from vggnumpy.nets.network import CHANNEL_ORDERS, Network
 from vggnumpy.nets.tables import INPUT, Layer
 
 Struct = dict[str, Any]
 
 _LARGEST_VARIABLE = 2**31 - 1  # bytes, of MATLAB's files of version 5 and 7
-_CANNOT = {
-    "prelu": "has a slope for each channel, and MatConvNet's rectifiers one for all",
-    "concat": "joins branches, and MatConvNet's simplenn is a chain",
-}
 
 
 def write_mat(path: PathLike, net: Network) -> None:
@@ -52,81 +50,61 @@ def write_mat(path: PathLike, net: Network) -> None:
     import scipy.io
 
     try:
-        layers = _layers(net)
+        _check_size(net)
+        layers = simplenn(_for_rgb(net)).layers
     except InputError as error:
         raise InputError(f"{path}: network {net.name} cannot be written for MatConvNet: {error}") from None
-    content = {"layers": _cell(*layers), "meta": _meta(net)}
+    content = {"layers": _cell(*map(_struct, layers)), "meta": _meta(net)}
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         scipy.io.savemat(file, content, format="5", do_compression=False)
 
 
-def _layers(net: Network) -> list[Struct]:
-    """Return MatConvNet's structs of all layers, with what the input needs in front."""
+def _check_size(net: Network) -> None:
     size = sum(part.nbytes for parts in net.weights.values() for part in parts)
     if size > _LARGEST_VARIABLE - (1 << 24):
         raise InputError(f"its weights take {size} bytes, and a variable of such a file at most {_LARGEST_VARIABLE}")
-    weights = {name: [np.asarray(to_host(part)) for part in parts] for name, parts in net.weights.items()}
-    before, layers = INPUT, []
-    for layer in net.table:
-        if layer.inputs != (before,):
-            raise InputError(f"layer {layer.name} takes its input from {' and '.join(layer.inputs)}, so it is no chain")
-        layers.append(layer)
-        before = layer.name
+
+
+def _for_rgb(net: Network) -> Network:
+    """Return the network with filters for RGB pixels that nothing is multiplied with; no number of it changes."""
     order = list(CHANNEL_ORDERS[net.channel_order])
+    weights, table = dict(net.weights), net.table
     if set(net.scale) != {1.0}:
         if "conv0" in weights:
             raise InputError("it scales its input before a layer conv0, which is the name that the scaling would get")
         scaling = np.zeros((1, 1, 3, 3), net.dtype)
         scaling[0, 0, order, [0, 1, 2]] = net.scale
-        weights["conv0"] = [scaling, np.zeros(3, net.dtype)]
-        layers.insert(0, Layer("conv0", "conv", (INPUT,), channels=3))
+        weights["conv0"] = (scaling, np.zeros(3, net.dtype))
+        rest = (replace(layer, inputs=tuple(_behind(name) for name in layer.inputs)) for layer in table)
+        table = (Layer("conv0", "conv", (INPUT,), channels=3), *rest)
     elif order != [0, 1, 2]:
-        first = layers[0]
+        first = table[0]
         if first.kind != "conv" or weights[first.name][0].shape[2] != 3:
             raise InputError(f"its input is BGR, and its first layer {first.name} has no filters to turn to RGB")
         filters, bias = weights[first.name]
-        weights[first.name] = [filters[:, :, order], bias]
-    return [_layer(layer, weights.get(layer.name, []), layer.pad_mode or net.pad_mode) for layer in layers]
+        weights[first.name] = (filters[:, :, order], bias)
+    mean = tuple(net.mean[i] for i in order)
+    return replace(net, table=table, weights=weights, channel_order="RGB", mean=mean, scale=(1.0, 1.0, 1.0))
 
 
-def _layer(layer: Layer, weights: list[np.ndarray], pad_mode: str) -> Struct:
-    if layer.kind in _CANNOT:
-        raise InputError(f"layer {layer.name} {_CANNOT[layer.kind]}")
-    head = {"name": layer.name, "type": layer.kind}
-    tail = {"weights": _cell(*map(_column, weights)), "precious": False}
-    match layer.kind:
-        case "conv":
-            if any(layer.pad) and pad_mode != "zero":
-                raise InputError(f"layer {layer.name} has {pad_mode} padding, and MatConvNet's is zero")
-            more = {"size": _row(weights[0].shape), "pad": _row(layer.pad), "stride": _row(layer.stride)}
-            return {**head, **tail, **more, "dilate": _row(layer.dilate), "opts": _cell()}
-        case "convt":
-            more = {"size": _row(weights[0].shape), "crop": _row(layer.pad), "upsample": _row(layer.stride)}
-            return {**head, **tail, **more, "numGroups": float(layer.groups), "opts": _cell()}
-        case "pool":
-            return {**head, **tail, **_pool(layer), "opts": _cell()}
-        case "bnorm":
-            return {**head, **tail, "epsilon": 1e-5}  # only training uses it: the moments hold it already
-        case "relu":
-            return {**head, **tail, "leak": float(layer.leak)}
-        case "dropout":
-            return {**head, **tail, "rate": float(layer.rate)}
-        case "lrn":
-            return {**head, **tail, "param": _row(layer.lrn)}
-    return {**head, **tail}  # softmax
+def _behind(name: str) -> str:
+    return "conv0" if name == INPUT else name
 
 
-def _pool(layer: Layer) -> Struct:
-    if not all(layer.size):
-        raise InputError(f"layer {layer.name} pools a map of whatever size, and MatConvNet's windows have a fixed one")
-    pad = list(layer.pad)
-    if layer.rounding == "ceil":
-        # n windows of size w at distance s span (n − 1)s + w.  s − 1 more entries turn ⌊·⌋ into ⌈·⌉; more than w − 1
-        # would make windows of padding alone, which neither program counts.
-        for axis, after in enumerate((1, 3)):
-            pad[after] = min(pad[after] + layer.stride[axis] - 1, layer.size[axis] - 1)
-    method = "max" if layer.method == "max" else "avg"
-    return {"method": method, "pool": _row(layer.size), "stride": _row(layer.stride), "pad": _row(pad)}
+def _struct(layer: Struct) -> Struct:
+    """Return a layer's fields with the values and in the order that MatConvNet's own files have."""
+    weights = [np.asarray(to_host(part)) for part in layer["weights"]]
+    struct: Struct = {"name": layer["name"], "type": layer["type"], "weights": _cell(*map(_column, weights))}
+    struct["precious"] = layer["precious"]
+    if layer["type"] in ("conv", "convt"):
+        struct["size"] = _row(weights[0].shape)
+    for field, value in layer.items():
+        if field not in struct:
+            plain = value if isinstance(value, str) else float(value) if isinstance(value, int) else value
+            struct[field] = _row(value) if isinstance(value, tuple) else plain
+    if layer["type"] in ("conv", "convt", "pool"):
+        struct["opts"] = _cell()
+    return struct
 
 
 def _meta(net: Network) -> Struct:

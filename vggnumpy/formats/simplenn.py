@@ -1,4 +1,4 @@
-"""From MatConvNet's chain of layers to a network: the same layers, numbers and numbering under our names."""
+"""MatConvNet's chain of layers as a layer table and back: the same layers, numbers and numbering under our names."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import numpy as np
 from vggnumpy.errors import InputError
 from vggnumpy.formats.mat_file import SimpleNet
 from vggnumpy.nets.architectures import ARCHITECTURES, architecture
-from vggnumpy.nets.tables import Layer, chain
+from vggnumpy.nets.network import Network
+from vggnumpy.nets.tables import INPUT, Layer, chain
 
 # Layers that only training needs: what they compute from the class scores is a loss.
 LOSSES = ("softmaxloss", "loss")
 METHODS = {"max": "max", "avg": "average"}
+_CANNOT = {
+    "prelu": "has a slope for each channel, and MatConvNet's rectifiers one for all",
+    "concat": "joins branches, and MatConvNet's simplenn is a chain",
+}
 FACE_CLASSES = 2622
 
 
@@ -125,3 +130,86 @@ def name_of(chain: Chain) -> str | None:
             face = len(chain.classes) == FACE_CLASSES or (chain.mean is not None and abs(chain.mean[0] - 129.19) < 0.1)
             return "vgg-face" if name == "vgg16" and face else name
     return None
+
+
+def simplenn(net: Network) -> SimpleNet:
+    """Return a network of ours in MatConvNet's terms, sharing its arrays.
+
+    What ``vl_simplenn`` must be given then is what the network's first layer sees: ``net.preprocess(image)``, which for
+    most networks is the RGB image (0–255) minus ``meta["normalization"]["averageImage"]``.  Batch normalisation has its
+    fixed moments in mode "test" only.
+
+    Parameters
+    ----------
+    net : Network
+        A chain.
+
+    Returns
+    -------
+    SimpleNet
+        The layers in the same order, and so with the network's numbers unless it has layers that are not counted.
+        Pools that keep an incomplete last window get MatConvNet's longer padding at the bottom and right,
+        min(pad + stride − 1, window − 1).
+
+    Raises
+    ------
+    InputError
+        If the network has what MatConvNet's chains cannot express: branches, padding other than zero, a slope for each
+        channel, or a pool over a whole map of any size.
+    """
+    before, layers = INPUT, []
+    for layer in net.table:
+        if layer.inputs != (before,):
+            raise InputError(
+                f"layer {layer.name} takes its input from {' and '.join(layer.inputs)}, so the network is no chain"
+            )
+        layers.append(_convert(layer, list(net.weights.get(layer.name, ())), layer.pad_mode or net.pad_mode))
+        before = layer.name
+    meta: dict[str, Any] = {"normalization": {"averageImage": np.array(net.mean, "float64")}}
+    if net.image_size is not None:
+        meta["normalization"]["imageSize"] = tuple(net.image_size)
+    if net.classes:
+        meta["classes"] = {"description": list(net.classes)}
+    return SimpleNet(layers, meta)
+
+
+def _convert(layer: Layer, weights: list[Any], pad_mode: str) -> dict[str, Any]:
+    if layer.kind in _CANNOT:
+        raise InputError(f"layer {layer.name} {_CANNOT[layer.kind]}")
+    head = {"name": layer.name, "type": layer.kind, "precious": False, "weights": weights}
+    match layer.kind:
+        case "conv":
+            if any(layer.pad) and pad_mode != "zero":
+                raise InputError(f"layer {layer.name} has {pad_mode} padding, and MatConvNet's is zero")
+            return {**head, "pad": layer.pad, "stride": layer.stride, "dilate": layer.dilate}
+        case "convt":
+            return {**head, "crop": layer.pad, "upsample": layer.stride, "numGroups": layer.groups}
+        case "bnorm":
+            return {**head, "epsilon": 1e-5}
+        case "pool":
+            if not all(layer.size):
+                raise InputError(
+                    f"layer {layer.name} pools a map of whatever size, and MatConvNet's windows have a fixed one"
+                )
+            method = "max" if layer.method == "max" else "avg"
+            return {**head, "pool": layer.size, "stride": layer.stride, "pad": _pool_pad(layer), "method": method}
+        case "relu":
+            return {**head, "leak": layer.leak}
+        case "dropout":
+            return {**head, "rate": layer.rate}
+        case "lrn":
+            return {**head, "param": layer.lrn}
+    return head  # softmax
+
+
+def _pool_pad(layer: Layer) -> tuple[int, ...]:
+    """Return the padding that makes MatConvNet, which rounds down, find the windows that `layer` does.
+
+    n windows of size w at distance s span (n − 1)s + w, so s − 1 more entries turn ⌊·⌋ into ⌈·⌉; more than w − 1 would
+    make windows of padding alone, which neither program counts.
+    """
+    pad = list(layer.pad)
+    if layer.rounding == "ceil":
+        for axis, after in enumerate((1, 3)):
+            pad[after] = min(pad[after] + layer.stride[axis] - 1, layer.size[axis] - 1)
+    return tuple(pad)

@@ -12,6 +12,7 @@ MATLAB would return it, None is returned.  Counting follows Python: ``res[i]`` i
 """
 
 from vggnumpy.formats.mat_file import SimpleNet, read_mat
+from vggnumpy.formats.simplenn import simplenn
 from vggnumpy.matconvnet.blocks import (
     vl_nnbnorm,
     vl_nndropout,
@@ -23,9 +24,9 @@ from vggnumpy.matconvnet.blocks import (
 )
 from vggnumpy.matconvnet.conv import vl_nnconv, vl_nnconvt
 from vggnumpy.matconvnet.display import LayerInfo, simplenn_info, vl_simplenn_display
+from vggnumpy.matconvnet.evaluate import Result, vl_simplenn
 from vggnumpy.matconvnet.invert import Inversion, invert_nn, tv
-from vggnumpy.matconvnet.simplenn import Result, vl_simplenn
-from vggnumpy.matconvnet.tidy import simplenn, vl_simplenn_tidy
+from vggnumpy.matconvnet.tidy import vl_simplenn_tidy
 
 load = read_mat
 

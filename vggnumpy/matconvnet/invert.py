@@ -24,7 +24,7 @@ import numpy as np
 
 from vggnumpy.backend import sum64, sum_of_squares
 from vggnumpy.errors import InputError
-from vggnumpy.matconvnet.simplenn import Result, vl_simplenn
+from vggnumpy.matconvnet.evaluate import Result, vl_simplenn
 from vggnumpy.matconvnet.tidy import Net, vl_simplenn_tidy
 
 

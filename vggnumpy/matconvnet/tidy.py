@@ -1,4 +1,4 @@
-"""Chains of layers in MatConvNet's terms ("simplenn"): from a struct written by hand, or from a network of ours."""
+"""Chains of layers in MatConvNet's terms ("simplenn"), from a struct written by hand or any other form."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from vggnumpy.errors import InputError
 from vggnumpy.formats.mat_file import SimpleNet
+from vggnumpy.formats.simplenn import simplenn
 from vggnumpy.matconvnet.arrays import is_empty
 from vggnumpy.nets import Network
-from vggnumpy.nets.tables import INPUT, Layer
 
 Net = SimpleNet | Network | Mapping[str, Any]
 
@@ -35,10 +35,6 @@ _NEEDED = {
     "bnorm": ("weights",),
     "pool": ("pool", "method"),
     "custom": ("forward", "backward"),
-}
-_CANNOT = {
-    "prelu": "has a slope for each channel, and MatConvNet's rectifiers one for all",
-    "concat": "joins branches, and MatConvNet's simplenn is a chain",
 }
 
 
@@ -98,84 +94,3 @@ def _weights(kind: str, weights: list[Any], owner: str) -> list[Any]:
     if len(weights) > 2:
         raise InputError(f"the weights of {owner} must be filters and biases, got {len(weights)} arrays")
     return [*weights, None][:2]
-
-
-def simplenn(net: Network) -> SimpleNet:
-    """Return a network of ours in MatConvNet's terms, sharing its arrays.
-
-    What ``vl_simplenn`` must be given then is what the network's first layer sees: ``net.preprocess(image)``, which for
-    most networks is the RGB image (0–255) minus ``meta["normalization"]["averageImage"]``.  Batch normalisation has its
-    fixed moments in mode "test" only.
-
-    Parameters
-    ----------
-    net : Network
-        A chain.
-
-    Returns
-    -------
-    SimpleNet
-        The layers in the same order, and so with the network's numbers unless it has layers that are not counted.
-        Pools that keep an incomplete last window get MatConvNet's longer padding at the bottom and right,
-        min(pad + stride − 1, window − 1).
-
-    Raises
-    ------
-    InputError
-        If the network has what MatConvNet's chains cannot express: branches, padding other than zero, a slope for each
-        channel, or a pool over a whole map of any size.
-    """
-    before, layers = INPUT, []
-    for layer in net.table:
-        if layer.inputs != (before,):
-            raise InputError(
-                f"network {net.name} is no chain: layer {layer.name} takes its input from {' and '.join(layer.inputs)}"
-            )
-        layers.append(_convert(layer, list(net.weights.get(layer.name, ())), net))
-        before = layer.name
-    meta: dict[str, Any] = {"normalization": {"averageImage": np.array(net.mean, "float64")}}
-    if net.image_size is not None:
-        meta["normalization"]["imageSize"] = tuple(net.image_size)
-    if net.classes:
-        meta["classes"] = {"description": list(net.classes)}
-    return SimpleNet(layers, meta)
-
-
-def _convert(layer: Layer, weights: list[Any], net: Network) -> dict[str, Any]:
-    if layer.kind in _CANNOT:
-        raise InputError(f"layer {layer.name} of network {net.name} {_CANNOT[layer.kind]}")
-    head = {"name": layer.name, "type": layer.kind, "precious": False, "weights": weights}
-    match layer.kind:
-        case "conv":
-            if any(layer.pad) and (layer.pad_mode or net.pad_mode) != "zero":
-                raise InputError(f"layer {layer.name} of network {net.name} pads with other than MatConvNet's zeros")
-            return {**head, "pad": layer.pad, "stride": layer.stride, "dilate": layer.dilate}
-        case "convt":
-            return {**head, "crop": layer.pad, "upsample": layer.stride, "numGroups": layer.groups}
-        case "bnorm":
-            return {**head, "epsilon": 1e-5}
-        case "pool":
-            if not all(layer.size):
-                raise InputError(f"layer {layer.name} of network {net.name} pools a map of whatever size")
-            method = "max" if layer.method == "max" else "avg"
-            return {**head, "pool": layer.size, "stride": layer.stride, "pad": _pool_pad(layer), "method": method}
-        case "relu":
-            return {**head, "leak": layer.leak}
-        case "dropout":
-            return {**head, "rate": layer.rate}
-        case "lrn":
-            return {**head, "param": layer.lrn}
-    return head  # softmax
-
-
-def _pool_pad(layer: Layer) -> tuple[int, ...]:
-    """Return the padding that makes MatConvNet, which rounds down, find the windows that `layer` does.
-
-    n windows of size w at distance s span (n − 1)s + w, so s − 1 more entries turn ⌊·⌋ into ⌈·⌉; more than w − 1 would
-    make windows of padding alone, which neither program counts.
-    """
-    pad = list(layer.pad)
-    if layer.rounding == "ceil":
-        for axis, after in enumerate((1, 3)):
-            pad[after] = min(pad[after] + layer.stride[axis] - 1, layer.size[axis] - 1)
-    return tuple(pad)
