@@ -177,7 +177,7 @@ def _fill_border(tiles: np.ndarray, top: int, left: int, tile: int, size: tuple[
     """Fill row and column −1 and H, W of gathered tiles with the pixels that they repeat."""
     t, rows, count = tiles.shape
     for outside in (-1, size[1]):
-        inside = _repeated(outside, size[1], pad_mode) - left
+        inside = repeated(outside, size[1], pad_mode) - left
         for s in range(count):
             j = outside - left - tile * s
             if 0 <= j < t:
@@ -185,10 +185,10 @@ def _fill_border(tiles: np.ndarray, top: int, left: int, tile: int, size: tuple[
                 tiles[j, :, s] = tiles[inside - tile * there, :, there]
     for outside in (-1, size[0]):
         if 0 <= outside - top < rows:
-            tiles[:, outside - top] = tiles[:, _repeated(outside, size[0], pad_mode) - top]
+            tiles[:, outside - top] = tiles[:, repeated(outside, size[0], pad_mode) - top]
 
 
-def _repeated(outside: int, size: int, pad_mode: str) -> int:
+def repeated(outside: int, size: int, pad_mode: str) -> int:
     """Return which pixel stands for the one just before the first or just after the last."""
     inward = 1 if pad_mode == "reflect" and size > 1 else 0
     return inward if outside < 0 else size - 1 - inward

@@ -16,6 +16,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
+        self._zeros = np.zeros(0)
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an array of `shape` with arbitrary contents."""
@@ -25,6 +26,12 @@ class Workspace:
             held = self._buffers[name] = np.empty(size, np.uint8)
         array: np.ndarray = held[:size].view(dtype).reshape(shape)
         return array
+
+    def zeros(self, size: int, dtype: Any) -> np.ndarray:
+        """Return `size` zeros, to be read only."""
+        if self._zeros.size < size or self._zeros.dtype != dtype:
+            self._zeros = np.zeros(size, dtype)
+        return self._zeros[:size]
 
     @property
     def nbytes(self) -> int:
