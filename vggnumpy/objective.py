@@ -12,14 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vggnumpy import losses
 from vggnumpy.backend import sum_of_squares
+from vggnumpy.engine import Engine, engine_for, find_chain
 from vggnumpy.errors import InputError
 from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.styles import Style, as_pixels, check_style, style_of
 
 FORMS = ("exact", "printed")
+EXECUTORS = ("auto", "reference", "fused")
 
 
 @dataclass
@@ -96,6 +100,11 @@ class Objective:
         the exact one and **its gradient is not the derivative of it**, but half of that (at layers after a rectifier;
         at others of nothing).  So the objective's value and gradient do not fit together: use an optimiser of fixed
         rate; a line search may fail.
+    executor : {"auto", "reference", "fused"}
+        Who computes the network.  ``reference`` is its layers' operators one after the other, `Network.forward` and
+        `Network.backward`.  ``fused`` is the engine (`vggnumpy.engine`), several times faster and in a fraction of the
+        memory; its convolutions are Winograd's.  ``auto`` takes the engine for float32 NumPy arrays, form ``exact`` and
+        layers it can compute, the reference for all else: float64 is for checking.
 
     Attributes
     ----------
@@ -123,7 +132,10 @@ class Objective:
         variation_beta: float | str = 2,
         style_weights: Sequence[float] | None = None,
         form: str = "exact",
+        executor: str = "auto",
     ):
+        if executor not in EXECUTORS:
+            raise InputError(f"executor must be one of {', '.join(EXECUTORS)}, got {executor!r}")
         if form not in FORMS:
             raise InputError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
         if normalization not in NORMALIZATIONS:
@@ -140,18 +152,49 @@ class Objective:
         self.terms: dict[str, Term] = {}
         if not (self.content or self.style or self.size or self.variation):
             raise InputError("an objective needs one term at least: content, style, size or variation")
+        self._fused = self._choose(executor)
+        self._engine: Engine | None = None
         self._targets = self._content_targets(content_image)
         self._styles = self._style_targets(style_images)
         self._style_weights = [1.0] * len(self._styles) if style_weights is None else [float(w) for w in style_weights]
         if len(self._style_weights) != len(self._styles):
             raise InputError(f"{len(self._styles)} styles need as many weights, got {len(self._style_weights)}")
 
-    def _content_targets(self, image: Any) -> dict[LayerKey, Any]:
+    def _choose(self, executor: str) -> bool:
+        """Return whether the engine computes the network."""
+        fits = self.form == "exact" and find_chain(self.net, self._layers()) is not None
+        if executor == "fused" and not fits:
+            raise InputError(
+                f"the engine cannot compute these layers of network {self.net.name} in the {self.form} form; "
+                "use executor 'auto'"
+            )
+        return fits and (executor == "fused" or (executor == "auto" and self.net.dtype == np.float32))
+
+    def _layers(self) -> set[str]:
+        return {*self.content, *self.style}
+
+    def _engine_at(self, image: Any) -> Engine | None:
+        """Return the engine for images of this shape if there is one, made when the shape changes."""
+        usable = self._fused and isinstance(image, np.ndarray) and image.dtype == self.net.dtype
+        if not usable or image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
+            return None  # the reference says what is wrong with the image
+        if self._engine is None or not self._engine.fits(image.shape):
+            self._engine = None  # its memory is free before the next one's is taken
+            self._engine = engine_for(self.net, self._layers(), image.shape)
+        return self._engine
+
+    def _content_targets(self, image: Any) -> dict[str, Any]:
         if not self.content:
             return {}
         if image is None:
             raise InputError("content layers were given without a content image")
-        return self.net.forward(as_pixels(image, self.net, "content image"), self.content)[0]
+        pixels = as_pixels(image, self.net, "content image")
+        engine = self._engine_at(pixels)
+        if engine is None:
+            features = self.net.forward(pixels, self.content)[0]
+            return {layer: features[layer] for layer in self.content}
+        engine.forward(pixels)
+        return {layer: engine.features(layer) for layer in self.content}
 
     def _style_targets(self, images: Any) -> list[Style]:
         if not self.style:
@@ -164,9 +207,18 @@ class Objective:
                 named: Style = {self.net.layer_name(key): gram for key, gram in given.items()}
                 check_style(named, self.style)
             else:
-                named = style_of(self.net, given, self.style)
+                named = self._style_of(given)
             styles.append(named)
         return styles
+
+    def _style_of(self, image: Any) -> Style:
+        """Return a style image's Gram matrices, by the engine if it is used: in its memory, which is less."""
+        pixels = as_pixels(image, self.net, "style image")
+        fits = self._fused and isinstance(pixels, np.ndarray) and pixels.ndim in (3, 4) and pixels.shape[-1] == 3
+        engine = engine_for(self.net, self.style, pixels.shape) if fits else None
+        if engine is None:
+            return style_of(self.net, pixels, self.style)
+        return {layer: gram for layer, gram in engine.forward(pixels, self.style)[0].items()}
 
     def __call__(self, image: Any) -> tuple[float, Any]:
         """Return the objective's value and its gradient at an image.
@@ -208,17 +260,13 @@ class Objective:
         style = [layer for layer in self.style if f"style {layer}" in names]
         dimage = None
         if content or style:
-            features, tape = self.net.forward(image, {*content, *style})
-            dfeatures: dict[LayerKey, Any] = {}
-            for layer in content:
-                loss, dF = self._content_loss(features[layer], self._targets[layer], self.normalization)
-                terms[f"content {layer}"] = self.content[layer], loss
-                dfeatures[layer] = dF * self.content[layer]
-            for layer in style:
-                loss, dF = self._style_loss(features.pop(layer), layer)
-                terms[f"style {layer}"] = self.style[layer], loss
-                dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
-            dimage = self.net.backward(tape, dfeatures)
+            # A term on its own is asked for rarely, and then by who wants to inspect it.
+            engine = self._engine_at(image) if set(names) == set(self._names()) else None
+            dimage = (
+                self._network_terms(image, content, style, terms)
+                if engine is None
+                else self._fused_terms(engine, image, terms)
+            )
         if "size" in names:
             loss, dx = losses.size(image, self.size_power, self.net.mean_color)
             dimage = self._add_pixel_term(terms, "size", self.size, loss, dx, self.size_power, dimage)
@@ -228,19 +276,51 @@ class Objective:
             dimage = self._add_pixel_term(terms, "variation", self.variation, loss, dx, power, dimage)
         return terms, dimage
 
-    def _style_loss(self, F: Any, layer: str) -> tuple[float, Any]:
-        """Return Σ_s γ_s gram(F, A_s) and β times its derivative, or what the report prints for that.
+    def _network_terms(
+        self, image: Any, content: list[str], style: list[str], terms: dict[str, tuple[float, float]]
+    ) -> Any:
+        """Compute the terms at layers by the network's own passes; return the gradient image of their sum."""
+        features, tape = self.net.forward(image, {*content, *style})
+        dfeatures: dict[LayerKey, Any] = {}
+        for layer in content:
+            loss, dF = self._content_loss(features[layer], self._targets[layer], self.normalization)
+            terms[f"content {layer}"] = self.content[layer], loss
+            dfeatures[layer] = dF * self.content[layer]
+        for layer in style:
+            F = features.pop(layer)
+            G, M = losses.gram_statistics(F)
+            loss, S = self._style_loss(G, M, layer)
+            terms[f"style {layer}"] = self.style[layer], loss
+            dF = self._gram_cotangent(F, S * self.style[layer])
+            dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
+        return self.net.backward(tape, dfeatures)
+
+    def _fused_terms(self, engine: Engine, image: Any, terms: dict[str, tuple[float, float]]) -> Any:
+        """Compute the terms at layers by the engine; return the gradient image of their sum."""
+        grams, contents = engine.forward(image, self.style, self._targets)
+        factors, derivatives = {}, {}
+        for layer, statistics in contents.items():
+            loss, factor = losses.content_value(statistics, self.normalization)
+            terms[f"content {layer}"] = self.content[layer], loss
+            factors[layer] = factor * self.content[layer]
+        for layer, (G, M) in grams.items():
+            loss, S = self._style_loss(G, M, layer)
+            terms[f"style {layer}"] = self.style[layer], loss
+            derivatives[layer] = S * self.style[layer]
+        return engine.backward(derivatives, factors)
+
+    def _style_loss(self, G: Any, M: int, layer: str) -> tuple[float, Any]:
+        """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G.
 
         The features enter through G only, so the derivatives with respect to G add up and one product carries them to
         the features, however many styles there are.
         """
-        G, M = losses.gram_statistics(F)
         total, S = 0.0, 0.0
         for style, weight in zip(self._styles, self._style_weights, strict=True):
             A, positions = style[layer]
             value, dG = losses.gram_value(G, A, M, positions, self.normalization)
             total, S = total + weight * value, S + dG * weight
-        return total, self._gram_cotangent(F, S * self.style[layer])
+        return total, S
 
     def _add_pixel_term(
         self,

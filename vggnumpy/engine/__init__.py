@@ -4,12 +4,13 @@ The operators and losses say what is computed; the engine says in which order an
 through every map in *blocks* of Winograd tiles, one thread to a block: convolution, bias, rectifier, pooling and the
 losses' sums are done while the block is in the cache, and of the map only what is needed later is written.
 
-`find_chain` tells whether a network can be computed this way, `make_plan` lays out the stages and every buffer for one
-size, `Engine` runs the plan.
+`find_chain` tells whether a network can be computed this way, `plan_for` lays out the stages and every buffer for one
+size, `engine_for` returns what runs that plan.
 """
 
-from vggnumpy.engine.chain import Chain, find_chain
-from vggnumpy.engine.plan import Plan, make_plan
+from vggnumpy.engine.build import engine_for, plan_for
+from vggnumpy.engine.chain import find_chain
+from vggnumpy.engine.plan import Plan
 from vggnumpy.engine.run import Engine
 
-__all__ = ["Chain", "Engine", "Plan", "find_chain", "make_plan"]
+__all__ = ["Engine", "Plan", "engine_for", "find_chain", "plan_for"]

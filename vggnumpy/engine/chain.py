@@ -30,6 +30,8 @@ class Chain:
 
     Attributes
     ----------
+    network : str
+        The network's name.
     head : tuple of Layer
         1×1 convolutions between the preprocessed image and the first 3×3 one.
     links : tuple of Link
@@ -38,6 +40,7 @@ class Chain:
         The layers where losses sit.
     """
 
+    network: str
     head: tuple[Layer, ...]
     links: tuple[Link, ...]
     taps: frozenset[str]
@@ -64,7 +67,7 @@ def find_chain(net: Network, taps: Iterable[str]) -> Chain | None:
         links.append(Link(layers[0], layers[1], pool))
         del layers[: 2 + (pool is not None)]
     ends = {layer.name for link in links for layer in (link.relu, link.pool) if layer is not None}
-    return Chain(tuple(head), tuple(links), taps) if links and taps <= ends else None
+    return Chain(net.name, tuple(head), tuple(links), taps) if links and taps <= ends else None
 
 
 def _path(net: Network, taps: frozenset[str]) -> list[Layer] | None:

@@ -136,6 +136,15 @@ class Plan:
         """The memory that an evaluation takes beside the network, its targets and the optimiser."""
         return self.arena + self.filters + self.workspaces + self.image
 
+    def features_shape(self, layer: str) -> tuple[int, int, int, int]:
+        """Return N×H×W×C of the features at a tapped layer."""
+        for stage in self.stages:
+            if stage.link.relu.name == layer:
+                return stage.images, stage.height, stage.width, stage.channels
+            if stage.pooled and stage.link.pool is not None and stage.link.pool.name == layer:
+                return stage.images, *stage.pooled, stage.channels
+        raise KeyError(layer)
+
 
 def make_plan(
     chain: Chain,
@@ -184,7 +193,7 @@ def _stages(
             try:
                 pooled = tuple(pool_size(side, 2, 0, 0, 2, link.pool.rounding) for side in (height, width))
             except ValueError as error:
-                raise InputError(f"layer {link.pool.name}: {error}") from None
+                raise InputError(f"layer {link.pool.name} of network {chain.network}: {error}") from None
         mode = link.conv.pad_mode or pad_mode
         border = int(mode != "zero")
         yield Stage(

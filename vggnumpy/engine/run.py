@@ -44,6 +44,12 @@ class Engine:
         self._maps = {name: one.array_in(arena) for name, one in plan.buffers.items()}
         self._transforms = transforms(TILE, plan.dtype)
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether the plan is one for images of this shape."""
+        first = self.plan.stages[0]
+        images = 1 if len(shape) == 3 else shape[0]
+        return (images, *shape[-3:-1]) == (first.images, first.height, first.width)
+
     def forward(
         self, image: np.ndarray, grams: Iterable[str] = (), targets: Mapping[str, np.ndarray] | None = None
     ) -> tuple[dict[str, GramStatistics], dict[str, ContentStatistics]]:
@@ -61,8 +67,14 @@ class Engine:
         -------
         grams, contents : dict
             Layer → statistics, as `vggnumpy.losses` defines them.
+
+        Raises
+        ------
+        ValueError
+            If a target has another shape than the features.
         """
         grams = list(grams)
+        batched = {layer: self._batched_target(layer, P) for layer, P in (targets or {}).items()}
         self._image_shape = image.shape
         z = self.net.preprocess(image)
         self._head: list[tuple[Any, Any]] = []
@@ -71,7 +83,6 @@ class Engine:
             self._head.append((layer, cache))
         padded, self._padding = pad(z.reshape(-1, *z.shape[-3:]), 1, self.plan.stages[0].pad_mode)
         self._planes = np.ascontiguousarray(padded.transpose(0, 3, 1, 2))
-        batched = {layer: P.reshape(-1, *P.shape[-3:]) for layer, P in (targets or {}).items()}
         self._taps = Taps(grams, batched)
         for stage in self.plan.stages[1:] if self.plan.recomputed else self.plan.stages:
             self._run(stage.forward, self._forward_block, stage)
@@ -79,6 +90,13 @@ class Engine:
             {layer: self._taps.gram(layer, self._dtype) for layer in grams},
             {layer: self._taps.content(layer) for layer in batched},
         )
+
+    def _batched_target(self, layer: str, target: np.ndarray) -> np.ndarray:
+        """Return a target with the axis of images, after checking its shape."""
+        shape = self.plan.features_shape(layer)
+        if target.shape not in (shape, shape[1:] if shape[0] == 1 else shape):
+            raise ValueError(f"content features and target must agree in shape, got {shape} and {target.shape}")
+        return target.reshape(shape)
 
     def features(self, layer: str) -> np.ndarray:
         """Return a copy of the features at a tapped layer, N×H×W×C, after `forward` and before `backward`."""

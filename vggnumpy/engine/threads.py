@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import itertools
 import os
@@ -59,7 +60,11 @@ class Workers:
                         return
                     body(i, workspace)
 
-            futures = [self._pool.submit(work, workspace) for workspace in self.workspaces[:count]]
+            # Each in the caller's context, where numpy.errstate says what becomes of an overflow.
+            futures = [
+                self._pool.submit(contextvars.copy_context().run, work, workspace)
+                for workspace in self.workspaces[:count]
+            ]
             try:
                 for future in futures:
                     future.result()
