@@ -8,12 +8,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vggnumpy.formats.weights import write_weights
+from vggnumpy.nets import architecture, chain, random_network
+from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.paintings import PAINTINGS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -82,8 +86,77 @@ def test_a_portrait_is_styled_four_times_and_every_loss_falls(tmp_path: Path) ->
     assert all(len(picture["history"]) == 3 for picture in record["pictures"].values())
 
 
+def small_network(path: Path) -> Path:
+    """Write a network with VGG's first layers, eight channels each and random filters."""
+    blocks = [[conv(f"conv{n}_{i}", 8), relu(f"relu{n}_{i}")] for n in (1, 2) for i in (1, 2)]
+    table = chain([*blocks[0], *blocks[1], pool("pool1"), *blocks[2], *blocks[3]])
+    write_weights(path, random_network(table, rng=0))
+    return path
+
+
+def test_several_styles_are_averaged_and_the_sum_of_losses_is_the_mean_gram(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = run("10_average_several_styles.py", out, "--size", "32", "--iterations", "3")
+    assert max(float(error) for error in re.findall(r"\(to (\S+)\)", printed)) < 1e-4
+    rows = dict(re.findall(r"^  (\w[\w, ]+?)  +([\d. ]+)$", printed, re.MULTILINE))
+    numbers = {name: [float(number) for number in row.split()] for name, row in rows.items()}
+    assert all(0 < sum(numbers[name]) <= 1.001 for name in ("relu1_1", "relu4_1", "all layers"))
+    for name in ("sum of losses", "mean Gram", "eigengram, stacked"):
+        assert sum(numbers[name]) < sum(numbers["the portrait"])
+    assert numbers["mean Gram"] == pytest.approx(numbers["sum of losses"], rel=0.01)
+    pictures = {f"average_{name}.png" for name in ("sum_of_losses", "mean_Gram", "eigengram", "eigengram_stacked")}
+    assert {path.name for path in out.iterdir()} == pictures | {"average_several_styles.png"}
+    assert_colourful(out / "average_several_styles.png", 800)
+
+
+def test_every_optimizer_of_the_race_lowers_the_objective(tmp_path: Path) -> None:
+    net = small_network(tmp_path / "small.h5")
+    arguments = ("--weights", str(net), "--size", "32", "--evaluations", "10", "--newton", "4")
+    printed = run("11_race_the_optimizers.py", tmp_path / "out", *arguments)
+    large, small = printed.split("Newton's method on 192 unknowns")
+    methods = ["lbfgs", "lbfgs-fixed", "adam", "momentum", "gradient-descent"]
+    for part, expected in ((large.split("L at the end")[0], methods), (small, ["newton", "lbfgs", *methods[2:]])):
+        start = float(re.search(r"L = ([\d.]+) at the start", part)[1])
+        table = part[part.rindex("evaluations ") :]
+        rows = re.findall(r"^([a-z-]+) +(?:none|[\d.]+)((?: +\d\.\d{4})+) ", table, re.MULTILINE)
+        assert [name for name, _ in rows] == expected
+        assert all(float(values.split()[-1]) < 0.9 * start for _, values in rows)
+    assert_colourful(tmp_path / "out" / "race_the_optimizers.png", 800)
+
+
+def test_styled_faces_are_scored_where_there_is_a_classifier(tmp_path: Path) -> None:
+    judge = replace(
+        random_network(architecture("onet", classifier=True)), image_size=(48, 48), classes=("no face", "face")
+    )
+    write_weights(tmp_path / "judge.h5", judge)
+    small = ("--weights", str(small_network(tmp_path / "small.h5")), "--size", "32", "--iterations", "2")
+    scored = ("--classifier", str(tmp_path / "judge.h5"), "--box", "180", "80", "170", "200")
+    printed = run("12_score_the_styled_faces.py", tmp_path / "scored", *small, *scored)
+    rows = re.findall(r"^(\S.*?)  +(\d\.\d{4})  (yes|no)   +(?:no )?face \((\d\.\d{4})\)$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows[:2]] == ["original", "original, small"]
+    assert [name for name, *_ in rows[2:6]] == [f"{name} ×1" for name in PAINTINGS]
+    assert len(rows) == 2 + 12
+    assert all((float(score) == float(own)) == (kept == "yes") for _, score, kept, own in rows)
+
+    printed = run("12_score_the_styled_faces.py", tmp_path / "alone", *small)
+    assert "vggnumpy weights fetch" in printed
+    assert "vggnumpy score class" in printed
+    for folder in ("scored", "alone"):
+        pictures = {f"scored_{name}_{factor}.png" for name in PAINTINGS for factor in (1, 30, 1000)}
+        assert {path.name for path in (tmp_path / folder).iterdir()} == pictures | {"score_the_styled_faces.png"}
+        assert_colourful(tmp_path / folder / "score_the_styled_faces.png", 800)
+
+
 @pytest.mark.parametrize(
-    "script", ["01_walk_a_gradient.py", "02_derive_and_check_every_op.py", "03_style_a_portrait.py"]
+    "script",
+    [
+        "01_walk_a_gradient.py",
+        "02_derive_and_check_every_op.py",
+        "03_style_a_portrait.py",
+        "10_average_several_styles.py",
+        "11_race_the_optimizers.py",
+        "12_score_the_styled_faces.py",
+    ],
 )
 def test_a_size_that_is_too_small_is_refused_in_one_line(script: str, tmp_path: Path) -> None:
     done = start(script, tmp_path / "out", "--size", "3")
