@@ -55,10 +55,14 @@ class Workers:
             numbers = itertools.count()  # taking the next is atomic in CPython
 
             def work(workspace: Workspace) -> None:
-                for i in numbers:
-                    if i >= count or stop.is_set():
-                        return
-                    body(i, workspace)
+                try:
+                    for i in numbers:
+                        if i >= count or stop.is_set():
+                            return
+                        body(i, workspace)
+                except BaseException:
+                    stop.set()
+                    raise
 
             # Each in the caller's context, where numpy.errstate says what becomes of an overflow.
             futures = [
