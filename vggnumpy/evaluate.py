@@ -47,8 +47,9 @@ class ClassScore(NamedTuple):
 def class_probabilities(net: Network, image: Any, box: Box | None = None) -> np.ndarray:
     """Return the probability of each of a network's classes.
 
-    The picture is cut to a square (its largest one in the middle, or `box`), resampled to the size that the classifier
-    was trained on, and sent through all layers.  Where the last layer still has a map of positions its mean is taken.
+    The picture is cut (to its largest square in the middle, or to `box`), resampled to the size that the classifier was
+    trained on, whatever the box's proportions, and sent through all layers.  Where the last layer still has a map of
+    positions its mean is taken.
 
     Parameters
     ----------

@@ -196,5 +196,9 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
         candidates, weight = CONTENT if net.provenance.get("trained", True) else UNTRAINED_CONTENT
         content = each(tuple(layer for layer in candidates if layer in net.layers)[:1], weight)
     if not style and not content:
-        raise InputError(f"network {net.name} has none of the usual layers; name some of {', '.join(net.layers)}")
+        some = ", ".join(layer.name for layer in net.table if layer.kind in ("relu", "prelu"))[:200]
+        raise InputError(
+            f"network {net.name} has none of the usual layers (relu1_1 …); say which ones to take content and style "
+            f"from: {some}"
+        )
     return replace(settings, style_layers=style, content_layers=content)

@@ -1,5 +1,6 @@
 """Every format's original becomes the same network: the miniature VGG-19's and VGG-Face's numbers, bit for bit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ from mini_networks import (
     MEAN_FACE,
     MEAN_VGG19,
     MINI_FILES,
+    cell,
     mini_vgg19,
     mini_vgg_face,
     write_mini,
+    write_v5,
 )
 
 from vggnumpy.cli import main
 from vggnumpy.errors import InputError
-from vggnumpy.formats import read_weights
+from vggnumpy.formats import originals, read_weights
 from vggnumpy.formats.convert import convert
+from vggnumpy.formats.registry import ORIGINALS
+from vggnumpy.formats.weights import write_weights
 from vggnumpy.nets import Network, architecture
 
 BGR = {"channel_order": "BGR", "mean": MEAN_VGG19[::-1]}
@@ -59,7 +64,8 @@ def check_mat(path: Path, out: Path) -> None:
     rounding = "ceil" if "vgg19_meta" in path.name or "face_meta" in path.name else "floor"
     pools = [layer for layer in net.table if layer.kind == "pool"]
     assert {(layer.pad, layer.rounding) for layer in pools} in ({((0,) * 4, rounding)}, {((0,) * 4, "floor")})
-    assert all("(in the file)" in words for words in report.conventions)
+    sources = [words.rpartition("(")[2] for words in report.conventions]
+    assert sources == ["by its layers)", "in the file)", "in the file)", "in the file)"]
 
 
 @pytest.mark.parametrize("name", MINI_FILES)
@@ -181,6 +187,102 @@ def test_damage_is_one_sentence_and_exit_code_2_on_the_command_line(tmp_path: Pa
             assert captured.out == "" and captured.err.count("\n") == 1 and str(source) in captured.err
             assert not out.exists()
         out.unlink(missing_ok=True)
+
+
+def test_dropouts_go_with_the_classifier(tmp_path: Path) -> None:
+    path = write_mini(tmp_path, "mini_vgg_face_net.mat")
+    report = convert(path, tmp_path / "net.h5", classifier=False)
+    assert report.left_out == ("fc6", "relu6", "dropout6", "fc7", "relu7", "dropout7", "fc8", "prob")
+    assert read_weights(tmp_path / "net.h5").layers[-1] == "pool5"
+
+
+def test_doubles_stay_doubles_in_matconvnet_s_format(tmp_path: Path) -> None:
+    convert(write_mini(tmp_path, "mini_vgg19_meta.mat"), tmp_path / "single.h5")
+    net = read_weights(tmp_path / "single.h5", "float64")
+    w, b = net.weights["conv1_1"]
+    double = replace(net, weights={**net.weights, "conv1_1": (w + 1e-12, b)})
+    write_weights(tmp_path / "net.h5", double)
+    convert(tmp_path / "net.h5", tmp_path / "net.mat")
+    convert(tmp_path / "net.mat", tmp_path / "again.h5")
+    np.testing.assert_array_equal(read_weights(tmp_path / "again.h5", "float64").weights["conv1_1"][0], w + 1e-12)
+
+
+def test_the_same_network_is_the_same_file_and_keeps_its_licence(tmp_path: Path) -> None:
+    convert(write_mini(tmp_path, "mini_vgg_face_meta.mat"), tmp_path / "net.h5", license="non-commercial")
+    digests = set()
+    for name in ("a.mat", "b.mat"):
+        digests.add(convert(tmp_path / "net.h5", tmp_path / name).digest)
+        content = (tmp_path / name).read_bytes()
+        assert content[:116].rstrip() == b"MATLAB 5.0 MAT-file, written by vggnumpy"  # no time
+    assert len(digests) == 1
+    convert(tmp_path / "a.mat", tmp_path / "again.h5")
+    assert read_weights(tmp_path / "again.h5").provenance["license"] == "non-commercial"
+
+
+def test_a_licence_is_known_by_the_sha_256_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_mini(tmp_path, "mini_vgg19_meta.mat")
+    known = ORIGINALS["vgg19"].digests["sha256"]
+    monkeypatch.setattr(originals, "sha256", lambda _: known)
+    convert(path, tmp_path / "net.h5")
+    assert read_weights(tmp_path / "net.h5").provenance["license"] == ORIGINALS["vgg19"].license
+
+
+def test_the_source_is_not_written_over(tmp_path: Path) -> None:
+    path = write_mini(tmp_path, "mini_vgg19_meta.mat")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="this is the source itself"):
+        convert(path, path)
+    assert path.read_bytes() == before
+
+
+def test_an_architecture_that_a_chain_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = write_mini(tmp_path, "mini_vgg19_meta.mat")
+    with pytest.raises(InputError, match="its layers are not those of vgg16"):
+        convert(path, tmp_path / "net.h5", architecture="vgg16")
+
+
+def chain_file(path: Path, *layers: dict[str, Any], average: Any = None) -> Path:
+    """Write a chain by hand."""
+    conv = {"name": "c", "type": "conv", "weights": cell(np.ones((1, 1, 3, 2), "float32"), np.zeros((2, 1), "float32"))}
+    average = np.zeros((1, 1, 3)) if average is None else average
+    content = {"layers": cell(*(conv if layer == {} else layer for layer in layers))}
+    return write_v5(path, content | {"meta": {"normalization": {"averageImage": average}}})
+
+
+def test_chains_that_can_never_run_are_refused(tmp_path: Path) -> None:
+    ones = np.ones((2, 1), "float32")
+    relu, bnorm = {"name": "r", "type": "relu"}, {"name": "b", "type": "bnorm", "weights": cell(ones, ones)}
+    with pytest.raises(InputError, match=r"net\.mat: none of its layers has weights"):
+        convert(chain_file(tmp_path / "net.mat", relu), tmp_path / "net.h5")
+    with pytest.raises(InputError, match=r"net\.mat: layer b normalises by moments of which the file has none"):
+        convert(chain_file(tmp_path / "net.mat", {}, bnorm), tmp_path / "net.h5")
+
+
+def test_names_that_hdf5_cannot_hold_and_average_images_that_vary(tmp_path: Path) -> None:
+    average = np.zeros((2, 2, 3))
+    average[0, 0] = 4
+    path = chain_file(tmp_path / "tiny.mat", {}, {"name": "..", "type": "relu"}, average=average)
+    report = convert(path, tmp_path / "net.h5")
+    net = read_weights(tmp_path / "net.h5")
+    assert net.layers == ("c", "layer2") and net.name == "tiny" and net.mean == (1.0, 1.0, 1.0)
+    assert report.conventions[0] == "network tiny (by the file's name)"
+    assert "the mean colour of an average image that varies" in report.conventions[1]
+
+
+def test_keras_s_vgg_face_is_told_by_its_names(tmp_path: Path) -> None:
+    names = [layer.name for layer in architecture("vgg16") if layer.kind == "conv"]
+    depth = 3
+    with h5py.File(tmp_path / "keras.h5", "w") as file:
+        for name in names:
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/kernel:0".encode(), f"{name}/bias:0".encode()]
+            group[f"{name}/kernel:0"] = np.zeros((3, 3, depth, 4), "float32")
+            group[f"{name}/bias:0"] = np.zeros(4, "float32")
+            depth = 4
+        file.attrs["layer_names"] = [name.encode() for name in names]
+    report = convert(tmp_path / "keras.h5", tmp_path / "net.h5")
+    assert report.family == "Keras's VGG-Face"
+    assert read_weights(tmp_path / "net.h5").mean == (93.5940, 104.7624, 129.1863)
 
 
 def test_our_own_file_is_not_converted_into_our_own(tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def test_vgg_face_is_told_by_its_classes():
         assert match_names(arrays_of(owners("vgg16"), {"fc8": (classes, 4096)})).architecture == name
 
 
-FIRST = {"squeezenet1_0": (96, 3, 7, 7), "squeezenet1_1": (64, 3, 3, 3)}
+FIRST = {"squeezenet1_0-torchvision": (96, 3, 7, 7), "squeezenet1_1": (64, 3, 3, 3)}
 # Number of torchvision's module → fire module.
 FIRES = {
-    "squeezenet1_0": {3: 2, 4: 3, 5: 4, 7: 5, 8: 6, 9: 7, 10: 8, 12: 9},
+    "squeezenet1_0-torchvision": {3: 2, 4: 3, 5: 4, 7: 5, 8: 6, 9: 7, 10: 8, 12: 9},
     "squeezenet1_1": {3: 2, 4: 3, 6: 4, 7: 5, 9: 6, 10: 7, 11: 8, 12: 9},
 }
 

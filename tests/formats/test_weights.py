@@ -123,7 +123,7 @@ def test_a_network_comes_back_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     digest = write_weights(tmp_path / "net.h5", net)
     again = read_weights(tmp_path / "net.h5", dtype)
     assert_same(again, net)
-    assert again.provenance == {**PROVENANCE, "digest": digest, "file": "net.h5"}
+    assert again.provenance == {**PROVENANCE, "digest": digest, "file": "net.h5", "stored": dtype}
 
 
 def test_pool_rounding_pads_and_side_layers_are_kept_layer_by_layer(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ PARAMETERS = {
     "googlenet": 6_998_552,
     "squeezenet1_0": 1_248_424,
     "squeezenet1_1": 1_235_496,
+    "squeezenet1_0-torchvision": 1_248_424,
     "squeezenet1_0-tflite": 1_248_937,
     "onet": 389_040,
 }
@@ -29,6 +30,7 @@ SIZES = {
     "googlenet": {"conv1_7x7_s2": 112, "pool1_3x3_s2": 56, "inception_3a_output": 28, "inception_4e_pool": 14},
     "squeezenet1_0": {"conv1": 111, "pool1": 55, "pool4": 27, "pool8": 13, "conv10": 15, "pool10": 1},
     "squeezenet1_1": {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "conv10": 14, "pool10": 1},
+    "squeezenet1_0-torchvision": {"conv1": 109, "pool1": 54, "conv10": 13, "pool10": 1},
     "squeezenet1_0-tflite": {"conv1": 112, "pool1": 55},
     "onet": {"pool1": 23, "pool2": 10, "pool3": 4, "conv4": 3, "conv5": 1},
 }

@@ -30,7 +30,10 @@ def add_score(commands: Any) -> None:
         "--weights", required=True, metavar="NET", help="name or file of a network with its classifier"
     )
     classes.add_argument(
-        "--box", type=_box, metavar="X,Y,W,H", help="left, top, width, height of the part of ORIGINAL to look at"
+        "--box",
+        type=_box,
+        metavar="X,Y,W,H",
+        help="left, top, width, height of the part to look at; stretched to a square",
     )
     classes.add_argument("--json", action="store_true", help="print the scores as JSON")
 

@@ -124,7 +124,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     kept = [original for original in ORIGINALS.values() if original_path(original).is_file()]
     for name in arguments.names:
         if name not in {path.stem for path in files} | {original.name for original in kept}:
-            raise InputError(f"network {name!r} is not here; get it with: vggnumpy weights fetch {name}")
+            how = f"get it with: vggnumpy weights fetch {name}" if name in ORIGINALS else "see: vggnumpy weights list"
+            raise InputError(f"network {name!r} is not here; {how}")
     checks: list[tuple[str, Path, Callable[[], object]]] = [
         *((path.stem, path, partial(load_network, path)) for path in files),
         *((row.name, original_path(row), partial(check_original, original_path(row), row)) for row in kept),

@@ -102,8 +102,10 @@ def convert(
     if suffix not in (*SUFFIXES, *OUTPUT_SUFFIXES):
         raise InputError(f"{source}: expected original weights in a file of type {', '.join(SUFFIXES)}")
     if target not in (*OUTPUT_SUFFIXES, ".mat"):
-        raise InputError(f"{out}: a weights file must be named {' or '.join(OUTPUT_SUFFIXES)}; rename the output")
+        raise InputError(f"{out}: a weights file must be named {' or '.join(OUTPUT_SUFFIXES)}, MatConvNet's .mat")
     check_output(out)
+    if Path(source).exists() and Path(out).exists() and os.path.samefile(source, out):
+        raise InputError(f"{out}: this is the source itself, which would be lost; give the output another name")
     given = Given(architecture, input_convention, pad_mode, pool_rounding, license)
     if suffix in OUTPUT_SUFFIXES and Path(source).is_file() and not is_keras_file(source):
         original = _from_weights_file(source, target, given)
@@ -137,6 +139,8 @@ def convert(
 def _from_weights_file(source: PathLike, target: str, given: Given) -> Original:
     """Return the network of one of our own files, which need no conversion except to MatConvNet's format."""
     net = read_weights(source)
+    if net.provenance["stored"] == "float64":
+        net = read_weights(source, "float64")
     if target != ".mat":
         raise InputError(f"{source}: this is a weights file of vggnumpy already; it can be converted to a .mat only")
     if any(given):

@@ -35,6 +35,9 @@ INPUTS = {
     "vgg-face": InputConvention(
         "BGR", (93.5940, 104.7624, 129.1863), (1.0, 1.0, 1.0), "BGR, 0–255 minus (93.5940, 104.7624, 129.1863)"
     ),
+    "vgg-face-rgb": InputConvention(
+        "RGB", (129.1863, 104.7624, 93.5940), (1.0, 1.0, 1.0), "RGB, 0–255 minus (129.1863, 104.7624, 93.5940)"
+    ),
     "bvlc": InputConvention("BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "BGR, 0–255 minus (104, 117, 123)"),
     "mtcnn": InputConvention(
         "RGB", (127.5, 127.5, 127.5), (1 / 128, 1 / 128, 1 / 128), "RGB, 0–255 minus 127.5, divided by 128"
@@ -72,6 +75,7 @@ UNKNOWN_VGG = Family("VGG layers of unknown origin", None, "zero", "floor")
 # How the SHA-256 of Johnson's vgg19-d01eb7cb.pth and vgg16-00b39a1b.pth begin.  Parts of these files have nothing
 # else that tells them from torchvision's own; whole ones number their classifier 1, 4, 6.
 JOHNSON_DIGESTS = ("d01eb7cb", "00b39a1b")
+KERAS = (".h5", ".hdf5")
 
 
 def family_of(
@@ -101,10 +105,11 @@ def family_of(
         if vgg and (digest.startswith(JOHNSON_DIGESTS) or "classifier.1" in prefixes):
             return JOHNSON
         return TORCHVISION if vgg else TORCHVISION_SQUEEZENET
-    face = architecture == "vgg-face"
+    # Keras's own VGG names its layers block1_conv1; only its VGG-Face has Caffe's names.
+    face = architecture == "vgg-face" or (reader in KERAS and scheme == "named" and architecture == "vgg16")
     if reader == ".caffemodel":
         return CAFFE_FACE if face else CAFFE_VGG if vgg else CAFFE
-    if reader in (".h5", ".hdf5") and vgg:
+    if reader in KERAS and vgg:
         return KERAS_FACE if face else KERAS_VGG
     if reader == ".t7" and face:
         return TORCH_FACE

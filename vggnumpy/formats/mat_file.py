@@ -54,7 +54,7 @@ class SimpleNet:
         What the file has of ``classes`` (a dict of ``name`` and ``description``, lists of str) and ``normalization``: a
         dict of ``averageImage`` (three float64, the mean over positions), ``averageImageVaries`` (bool: whether it was
         not the same everywhere), ``imageSize`` (height, width), ``border`` (y, x), ``cropSize`` (y, x),
-        ``keepAspect`` (bool), ``interpolation`` (str).
+        ``keepAspect`` (bool), ``interpolation`` (str); and ``license`` (str), which files of our own have.
     """
 
     layers: list[dict[str, Any]]
@@ -288,6 +288,8 @@ def _meta(about: dict[str, Any]) -> dict[str, Any]:
         }
     if isinstance(about.get("normalization"), dict):
         meta["normalization"] = _normalization(_Fields(about["normalization"], "normalization"))
+    if isinstance(about.get("license"), str):
+        meta["license"] = about["license"]
     return meta
 
 

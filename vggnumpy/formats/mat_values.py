@@ -13,7 +13,7 @@ import numpy as np
 # The variables and fields of MatConvNet's networks.  All others are passed over unread: a file may hold the momentum
 # of every array, twice the weights.
 NAMES = frozenset(
-    "net layers meta classes normalization "
+    "net layers meta classes normalization license "
     "name type weights filters biases pad stride dilate crop upsample numGroups pool method leak rate param epsilon "
     "precious description averageImage imageSize border keepAspect interpolation cropSize".split()
 )

@@ -57,6 +57,9 @@ def write_mat(path: PathLike, net: Network) -> None:
     content = {"layers": _cell(*map(_struct, layers)), "meta": _meta(net)}
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         scipy.io.savemat(file, content, format="5", do_compression=False)
+        # SciPy writes the time into the header's text, and the same network should give the same file.
+        file.seek(0)
+        file.write(b"MATLAB 5.0 MAT-file, written by vggnumpy".ljust(116))
 
 
 def _check_size(net: Network) -> None:
@@ -116,6 +119,8 @@ def _meta(net: Network) -> Struct:
     if net.image_size is not None:
         normalization["imageSize"] = _row((*net.image_size, 3))
         meta["inputs"] = {"name": "data", "size": _row((*net.image_size, 3, 10))}
+    if net.provenance.get("license"):
+        meta["license"] = str(net.provenance["license"])
     if net.classes:
         meta["classes"] = {"description": _cell(*net.classes)}
     return meta

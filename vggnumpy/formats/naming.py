@@ -68,7 +68,7 @@ def match_names(arrays: Arrays, given: str | None = None) -> Naming:
     if any(name.endswith((".running_mean", ".moving_mean")) for name in arrays):
         raise InputError("this network has batch normalisation (running_mean), which none of the known networks has")
     owners = {name: match[1] for name in arrays if (match := OWNED.fullmatch(name))}
-    schemes = {prefix: scheme for prefix in dict.fromkeys(owners.values()) if (scheme := _scheme(_plain(prefix)))}
+    schemes = {prefix: scheme for prefix in dict.fromkeys(owners.values()) if (scheme := _scheme(plain(prefix)))}
     found = sorted(set(schemes.values()))
     if len(found) != 1:
         what = "names of several kinds" if found else "no such name"
@@ -87,17 +87,17 @@ def match_names(arrays: Arrays, given: str | None = None) -> Naming:
         name, layers = _match_in_order(sorted(prefixes, key=int), arrays, given)
         return Naming(scheme, name, layers, rest)
     places = {name: _places(scheme, name) for name in ([given] if given else ARCHITECTURES)}
-    name = _best_fit(places, [_plain(prefix) for prefix in prefixes])
-    strange = [prefix for prefix in prefixes if _plain(prefix) not in places[name]]
+    name = _best_fit(places, [plain(prefix) for prefix in prefixes])
+    strange = [prefix for prefix in prefixes if plain(prefix) not in places[name]]
     if strange:
         raise InputError(f"the file holds layers that {name} does not have: {some(f'{p}.weight' for p in strange)}")
-    layers = {places[name][_plain(prefix)]: prefix for prefix in prefixes}
+    layers = {places[name][plain(prefix)]: prefix for prefix in prefixes}
     if len(layers) < len(prefixes):
         raise InputError(f"two layers of the file are the same layer of {name}: {some(prefixes)}")
     return Naming(scheme, given or _variant(name, layers, arrays), layers, rest)
 
 
-def _plain(prefix: str) -> str:
+def plain(prefix: str) -> str:
     """Return a layer's name with Caffe's slashes as they are in our tables."""
     return prefix.replace("/", "_")
 
@@ -130,7 +130,7 @@ def _places(scheme: str, name: str) -> dict[str, str]:
         tops = {"0": "fc6", "1": "fc6", "3": "fc7", "4": "fc7", "6": "fc8"}
         places = {f"features.{i}": layer.name for i, layer in enumerate(table) if layer.kind == "conv"}
         return places | {f"classifier.{i}": layer for i, layer in tops.items()}
-    if name in ("squeezenet1_0", "squeezenet1_1"):
+    if name in ("squeezenet1_0-torchvision", "squeezenet1_1"):
         return _squeezenet_modules(name)
     return {}
 

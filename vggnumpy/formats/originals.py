@@ -11,15 +11,17 @@ import numpy as np
 
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, sha256
+from vggnumpy.formats.caffe_check import check_caffe_layers
 from vggnumpy.formats.caffe_file import read_caffemodel
-from vggnumpy.formats.families import INPUTS, ROUNDINGS, family_of, input_convention
+from vggnumpy.formats.families import INPUTS, ROUNDINGS, TORCHVISION_SQUEEZENET, family_of, input_convention
 from vggnumpy.formats.keras_file import dense_from_hwc, read_keras
 from vggnumpy.formats.mat_file import read_mat
 from vggnumpy.formats.mtcnn import from_mtcnn
 from vggnumpy.formats.naming import Naming, match_names
 from vggnumpy.formats.npz_file import read_npz
+from vggnumpy.formats.registry import license_of
 from vggnumpy.formats.safetensors_file import read_safetensors
-from vggnumpy.formats.simplenn import chain_of, name_of
+from vggnumpy.formats.simplenn import chain_of, names_of
 from vggnumpy.formats.t7_file import read_t7
 from vggnumpy.formats.torch_file import read_torch_file
 from vggnumpy.formats.weights import STORED_DTYPES, WORKING_DTYPES
@@ -66,7 +68,7 @@ class Original(NamedTuple):
     left_out : tuple of str
         What of the file is not in the network.
     conventions : tuple of str
-        What bare arrays do not say, a phrase each, ending in ``(assumed)``, ``(given)`` or ``(in the file)``.
+        What bare arrays do not say, a phrase each, ending in ``(assumed)``, ``(given)``, ``(in the file)``.
     """
 
     net: Network
@@ -91,7 +93,10 @@ def read_original(path: PathLike, given: Given) -> Original:
         return _from_mat(path, given)
     arrays, digest = READERS[suffix](path), sha256(path)
     try:
-        return _from_arrays(Path(path), arrays, digest, given)
+        original = _from_arrays(Path(path), arrays, digest, given)
+        if suffix == ".caffemodel":
+            check_caffe_layers(read_caffemodel(path).layers, original.net.table)
+        return original
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -115,8 +120,8 @@ def _from_arrays(path: Path, arrays: Arrays, digest: str, given: Given) -> Origi
         convention.mean,
         convention.scale,
         given.pad_mode or family.pad_mode,
-        {"source": path.name, "source_sha256": digest, "license": given.license or family.license},
-        IMAGE_SIZES[name],
+        _provenance(path, digest, given.license or license_of(digest) or family.license),
+        (224, 224) if family is TORCHVISION_SQUEEZENET else IMAGE_SIZES[name],
         ("no face", "face") if name == "onet" else (),
     )
     return Original(
@@ -126,7 +131,7 @@ def _from_arrays(path: Path, arrays: Arrays, digest: str, given: Given) -> Origi
         naming.left_out,
         _conventions(
             given,
-            "assumed",
+            ("assumed",) * 4,
             f"architecture {name}",
             f"input {convention.words}",
             f"{net.pad_mode} padding",
@@ -139,10 +144,14 @@ def _rounded(net: Network, rounding: str | None) -> Network:
     return net if rounding is None else net.with_pool_rounding(rounding)
 
 
-def _conventions(given: Given, otherwise: str, *words: str) -> tuple[str, ...]:
+def _provenance(path: PathLike, digest: str, license: str) -> dict[str, str]:
+    return {"source": Path(path).name, "source_sha256": digest, "license": license}
+
+
+def _conventions(given: Given, otherwise: tuple[str, ...], *words: str) -> tuple[str, ...]:
     """Say of architecture, input, padding and rounding whether the user gave them or where else they come from."""
-    known = zip(words, given[:4], strict=True)
-    return tuple(f"{text} ({otherwise if option is None else 'given'})" for text, option in known)
+    known = zip(words, given[:4], otherwise, strict=True)
+    return tuple(f"{text} ({source if option is None else 'given'})" for text, option, source in known)
 
 
 def _pairs(naming: Naming, arrays: Arrays, hwc: bool) -> Weights:
@@ -221,25 +230,31 @@ def _from_mat(path: PathLike, given: Given) -> Original:
         convention = INPUTS[given.input_convention] if given.input_convention else None
         if convention is None and chain.mean is None:
             raise InputError("the file has no averageImage, so give --input, one of " + ", ".join(INPUTS))
+        if not chain.weights:
+            raise InputError("none of its layers has weights")
         stored, weights = _in_one_dtype(chain.weights)
+        names = names_of(chain)
         if given.architecture is not None:
             architecture(given.architecture)  # says which are known
-        found = name_of(chain)
+            if given.architecture not in names:
+                raise InputError(f"its layers are not those of {given.architecture}")
         net = Network(
-            given.architecture or found or Path(path).stem,
+            given.architecture or (names or [Path(path).stem])[0],
             chain.table,
             weights,
             convention.channel_order if convention else "RGB",
             convention.mean if convention else chain.mean or (),
             convention.scale if convention else (1.0, 1.0, 1.0),
             given.pad_mode or "zero",
-            {"source": Path(path).name, "source_sha256": digest, "license": given.license or "not stated"},
+            _provenance(path, digest, given.license or license_of(digest) or chain.license or "not stated"),
             chain.image_size,
             chain.classes,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     mean = ", ".join(f"{channel:.7g}" for channel in chain.mean or ())
+    if chain.mean_varies:
+        mean += ", the mean colour of an average image that varies"
     return Original(
         _rounded(net, given.pool_rounding),
         stored,
@@ -247,7 +262,7 @@ def _from_mat(path: PathLike, given: Given) -> Original:
         chain.left_out,
         _conventions(
             given,
-            "in the file",
+            ("by its layers" if names else "by the file's name", *("in the file",) * 3),
             f"network {net.name}",
             f"input {convention.words}" if convention else f"input RGB, 0–255 minus ({mean})",
             f"{net.pad_mode} padding",
@@ -258,7 +273,6 @@ def _from_mat(path: PathLike, given: Given) -> Original:
 
 def without_classifier(original: Original) -> Original:
     """Return the same without the layers that only name the picture's class, which are most of a VGG's numbers."""
-    net = original.net
-    top = {layer.name for layer in CLASSIFIERS.get(net.name, ())}
-    cut = tuple(name for name in net.layers if name in top)
-    return original._replace(net=net.without_classifier(), left_out=(*original.left_out, *cut))
+    lean = original.net.without_classifier()
+    cut = tuple(name for name in original.net.layers if name not in lean.layers)
+    return original._replace(net=lean, left_out=(*original.left_out, *cut))

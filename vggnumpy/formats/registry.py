@@ -267,3 +267,12 @@ _TABLE = (
 )
 
 ORIGINALS: Mapping[str, Published] = MappingProxyType({original.name: original for original in _TABLE})
+
+
+def license_of(sha256: str) -> str:
+    """Return the licence of the original with this SHA-256, empty if none is documented with it."""
+    for original in ORIGINALS.values():
+        known = original.digests.get("sha256", "")
+        if len(known) >= 8 and sha256.startswith(known):
+            return original.license
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ class Chain(NamedTuple):
     image_size: tuple[int, int] | None
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
+    mean_varies: bool
+    license: str
 
 
 def chain_of(simple: SimpleNet) -> Chain:
@@ -47,8 +50,12 @@ def chain_of(simple: SimpleNet) -> Chain:
         If a layer is of a type that is not known.
     """
     layers, weights, left_out = [], {}, []
-    for raw in simple.layers:
+    for number, raw in enumerate(simple.layers, start=1):
+        # HDF5 would take slashes for folders, and dots alone for this one and the one above.
         name = raw["name"].replace("/", "_")
+        name = name if name.strip(".") else f"layer{number}"
+        if raw["type"] == "bnorm" and (raw["weights"][2][:, 1] <= 0).any():
+            raise InputError(f"layer {name} normalises by moments of which the file has none: run the network first")
         if raw["type"] in LOSSES:
             left_out.append(raw["name"])
             if raw["type"] == "softmaxloss":
@@ -68,6 +75,8 @@ def chain_of(simple: SimpleNet) -> Chain:
         simple.meta.get("normalization", {}).get("imageSize"),
         tuple(classes.get("description") or classes.get("name") or ()),
         tuple(left_out),
+        simple.meta.get("normalization", {}).get("averageImageVaries", False),
+        simple.meta.get("license", ""),
     )
 
 
@@ -119,17 +128,26 @@ def _rounding(
     return pad, "floor"
 
 
-def name_of(chain: Chain) -> str | None:
-    """Return the architecture whose layers a chain has, by their names; None if it is none of them."""
-    convs = [layer.name for layer in chain.table if layer.kind == "conv" and layer.numbered]
-    for name in ARCHITECTURES:
-        whole = [layer.name for layer in architecture(name, classifier=True) if layer.kind == "conv"]
-        plain = [layer.name for layer in ARCHITECTURES[name] if layer.kind == "conv"]
-        if convs in (whole, plain):
-            # VGG-Face is VGG-16 by its layers; its classes or the mean colour of faces tell.
-            face = len(chain.classes) == FACE_CLASSES or (chain.mean is not None and abs(chain.mean[0] - 129.19) < 0.1)
-            return "vgg-face" if name == "vgg16" and face else name
-    return None
+def names_of(chain: Chain) -> list[str]:
+    """Return the architectures whose layers a chain has, the likeliest first; none if it is none of them."""
+    own = _outline(chain.table)
+    names = [
+        name
+        for name in ARCHITECTURES
+        if own in (_outline(architecture(name, classifier=True)), _outline(ARCHITECTURES[name]))
+    ]
+    # VGG-Face is VGG-16 by its layers; its classes or the mean colour of faces tell.
+    face = len(chain.classes) == FACE_CLASSES or (chain.mean is not None and abs(chain.mean[0] - 129.19) < 0.1)
+    return sorted(names, key=lambda name: (name == "vgg-face") != face)
+
+
+def _outline(table: Iterable[Layer]) -> list[Any]:
+    """Return the layers that change a map beyond rectifying it, with what tells networks of like names apart."""
+    return [
+        (layer.name, layer.stride, layer.pad if layer.kind == "conv" else None, layer.lrn)
+        for layer in table
+        if layer.kind in ("conv", "pool", "lrn") and layer.numbered
+    ]
 
 
 def simplenn(net: Network) -> SimpleNet:

@@ -124,7 +124,8 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
     Returns
     -------
     Network
-        Its ``provenance`` holds ``source``, ``source_sha256``, ``license``, ``digest`` and the name of the ``file``.
+        Its ``provenance`` holds ``source``, ``source_sha256``, ``license``, ``digest``, the name of the ``file``
+        and the widest dtype ``stored`` in it.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
                 f"the content was changed after it was written: expected the digest {attributes['digest'][:16]}…, "
                 f"found {digest[:16]}…"
             )
-        weights = {}
+        weights, stored_dtypes = {}, {array.dtype for array in stored.values()}
         for layer in table:
             parts = []
             for part in PARTS.get(layer.kind, ()):
@@ -178,6 +179,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
             provenance={
                 **{name: attributes[name] for name in ("source", "source_sha256", "license", "digest")},
                 "file": Path(path).name,
+                "stored": np.result_type(*stored_dtypes).name,
             },
             image_size=_image_size(attributes.get("image_size")),
             classes=_classes(attributes.get("classes")),

@@ -8,6 +8,8 @@
 ``googlenet``   Szegedy et al. 2014 as Caffe's bvlc_googlenet, without the two side classifiers
 ``squeezenet1_0``, ``squeezenet1_1``
                 Iandola et al. 2016, the authors' releases
+``squeezenet1_0-torchvision``
+                the first without the padding of its last layer
 ``squeezenet1_0-tflite``
                 the first as TensorFlow Lite has it: padded at the bottom and right, a class 0 for the background
 ``onet``        the output net of MTCNN (Zhang et al. 2016): is a picture of 48×48 pixels a face, and where
@@ -197,6 +199,7 @@ ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
     "googlenet": _googlenet(),
     "squeezenet1_0": _squeezenet(conv("conv1", 96, 7, 0, stride=(2, 2)), (4, 8)),
     "squeezenet1_1": _squeezenet(conv("conv1", 64, 3, 0, stride=(2, 2)), (3, 5)),
+    "squeezenet1_0-torchvision": _squeezenet(conv("conv1", 96, 7, 0, stride=(2, 2)), (4, 8)),
     "squeezenet1_0-tflite": _squeezenet(
         Layer("conv1", "conv", (), (7, 7), 96, stride=(2, 2), pad=(2, 3, 2, 3)), (4, 8), "floor"
     ),
@@ -215,6 +218,7 @@ CLASSIFIERS: dict[str, tuple[Layer, ...]] = {
     ),
     "squeezenet1_0": _squeezenet_classifier(1),
     "squeezenet1_1": _squeezenet_classifier(0),
+    "squeezenet1_0-torchvision": _squeezenet_classifier(0),
     "squeezenet1_0-tflite": _squeezenet_classifier(0, 1001),
     "onet": _ONET_CLASSIFIER,
 }
@@ -227,6 +231,7 @@ IMAGE_SIZES = {
     "googlenet": (224, 224),
     "squeezenet1_0": (227, 227),
     "squeezenet1_1": (227, 227),
+    "squeezenet1_0-torchvision": (224, 224),
     "squeezenet1_0-tflite": (224, 224),
     "onet": (48, 48),
 }

@@ -180,15 +180,25 @@ class Network:
         return self._with_pools(rounding=rounding)
 
     def _with_pools(self, **changes: str) -> Network:
-        table = tuple(replace(layer, **changes) if layer.kind == "pool" else layer for layer in self.table)  # type: ignore[arg-type]
+        # A classifier's mean over the whole map stays what it is.
+        chosen = {layer.name for layer in self.table if layer.kind == "pool"} - self._classifier()
+        table = tuple(replace(layer, **changes) if layer.name in chosen else layer for layer in self.table)  # type: ignore[arg-type]
         return replace(self, table=table)
 
     def without_classifier(self) -> Network:
         """Return the same network without the layers that only name a picture's class, if its architecture is known."""
-        top = {layer.name for layer in CLASSIFIERS.get(self.name, ())}
+        top = self._classifier()
         table = tuple(layer for layer in self.table if layer.name not in top)
         weights = {name: parts for name, parts in self.weights.items() if name not in top}
         return replace(self, table=table, weights=weights)
+
+    def _classifier(self) -> set[str]:
+        """Return the layers of the architecture's classifier and whatever else follows them."""
+        top = {layer.name for layer in CLASSIFIERS.get(self.name, ())}
+        for layer in self.table:
+            if not top.isdisjoint(layer.inputs):
+                top.add(layer.name)
+        return top
 
     def astype(self, dtype: str) -> Network:
         """Return the same network with weights of `dtype` (float32 or float64).
