@@ -17,6 +17,7 @@ import numpy as np
 
 from vggnumpy.engine.bits import bit_bytes
 from vggnumpy.engine.chain import Chain, Link
+from vggnumpy.engine.filters import is_shared
 from vggnumpy.errors import InputError
 from vggnumpy.ops.geometry import pool_size
 
@@ -24,6 +25,7 @@ TILE = 4
 _TILES = 192  # tiles of a block, about: enough rows for the products, few enough for the cache
 _WIDE = 32  # tiles across a block at most
 _ALIGN = 64
+_STREAMED = 1 << 19  # pixels from which transformed filters are not kept
 
 
 class Block(NamedTuple):
@@ -115,6 +117,8 @@ class Plan:
     threads : int
     buffers : dict
         Name → `Buffer`.
+    streamed : bool
+        Whether filters are transformed anew for every pass over a stage.
     arena, filters, workspaces, image : int
         Bytes of the arena, the transformed filters, all threads' buffers together, and of the image in planes with
         its derivative.
@@ -126,6 +130,7 @@ class Plan:
     dtype: str
     threads: int
     buffers: dict[str, Buffer]
+    streamed: bool
     arena: int
     filters: int
     workspaces: int
@@ -176,11 +181,17 @@ def make_plan(
     recomputed = len(stages) > 1 and stages[0].pooled is None
     buffers, arena = _place(list(_buffers(stages, recomputed, dtype)))
     itemsize = np.dtype(dtype).itemsize
-    filters = sum((TILE + 2) ** 2 * stage.depth * stage.channels * itemsize for stage in stages[1:])
     images, height, width = shape
+    streamed = images * height * width >= _STREAMED
+    each = [(TILE + 2) ** 2 * stage.depth * stage.channels * itemsize for stage in stages[1:]]
+    kept = sum(
+        size * (1 if is_shared(stage.depth, stage.channels) else 2)
+        for size, stage in zip(each, stages[1:], strict=True)
+    )
+    filters = max(each, default=0) if streamed else kept
     image = 4 * images * stages[0].depth * (height + 2) * (width + 2) * itemsize
     workspaces = threads * max(_workspace(stage, itemsize) for stage in stages)
-    return Plan(chain, stages, recomputed, dtype, threads, buffers, arena, filters, workspaces, image)
+    return Plan(chain, stages, recomputed, dtype, threads, buffers, streamed, arena, filters, workspaces, image)
 
 
 def _stages(

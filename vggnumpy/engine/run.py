@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from vggnumpy.engine.bits import factors, is_positive
-from vggnumpy.engine.filters import shared_filters
+from vggnumpy.engine.filters import shared_filters, transform_into
 from vggnumpy.engine.first import FirstLayer, rectify
 from vggnumpy.engine.plan import TILE, Block, Plan, Stage
 from vggnumpy.engine.pooling import pool_average, pool_max, unpool_average, unpool_max
@@ -37,7 +38,8 @@ class Engine:
         self.net, self.plan = net, plan
         self._dtype = np.dtype(plan.dtype)
         self._workers = workers(plan.threads)
-        self._filters = shared_filters(net.weights)
+        self._filters = None if plan.streamed else shared_filters(net.weights)
+        self._streamed = np.empty(plan.filters // self._dtype.itemsize if plan.streamed else 0, self._dtype)
         first = plan.stages[0].link.conv.name
         self._first = FirstLayer(*net.weights[first])
         arena = np.empty(plan.arena, np.uint8)
@@ -85,6 +87,8 @@ class Engine:
         self._planes = np.ascontiguousarray(padded.transpose(0, 3, 1, 2))
         self._taps = Taps(grams, batched)
         for stage in self.plan.stages[1:] if self.plan.recomputed else self.plan.stages:
+            if stage.number:
+                self._U = self._transformed(stage, turned=False)
             self._run(stage.forward, self._forward_block, stage)
         return (
             {layer: self._taps.gram(layer, self._dtype) for layer in grams},
@@ -132,11 +136,12 @@ class Engine:
         dimage : ndarray
             In the image's shape.
         """
-        self._taps.gram_derivatives, self._taps.content_factors = gram_derivatives, content_factors or {}
+        self._taps.turn_back(gram_derivatives, content_factors or {})
         self._dplanes, self._in_turn = np.zeros_like(self._planes), InOrder()
         stages = self.plan.stages
         self._run(stages[-1].forward, self._top_block, stages[-1])
         for stage in stages[:0:-1]:
+            self._U = self._transformed(stage, turned=True)
             self._run(stage.backward, self._backward_block, stage)
         if not self.plan.recomputed:
             self._run(stages[0].forward, self._first_backward_block, stages[0])
@@ -146,6 +151,16 @@ class Engine:
             (dz,) = backward_step(layer, dz, cache)
         dimage: np.ndarray = self.net.preprocess_backward(dz)
         return dimage
+
+    def _transformed(self, stage: Stage, turned: bool) -> np.ndarray:
+        """Return a stage's transformed filters."""
+        conv = stage.link.conv.name
+        if self._filters is not None:
+            return self._filters(conv, TILE, turned, self._workers)
+        shape = ((TILE + 2) ** 2, *((stage.channels, stage.depth) if turned else (stage.depth, stage.channels)))
+        U = self._streamed[: math.prod(shape)].reshape(shape)
+        transform_into(U, self.net.weights[conv][0], TILE, turned, self._workers)
+        return U
 
     def _run(self, blocks: tuple[Block, ...], body: Callable[[Stage, int, Workspace], None], stage: Stage) -> None:
         self._workers.run(len(blocks), lambda i, work: body(stage, i, work))
@@ -189,9 +204,8 @@ class Engine:
 
     def _convolve(self, stage: Stage, tiles: np.ndarray, work: Workspace) -> np.ndarray:
         """Return relu(convolution) of gathered tiles, as a map."""
-        conv = stage.link.conv.name
-        U, bias = self._filters(conv, TILE), self.net.weights[conv][1]
-        Y = tile_products(tiles, U, self._transforms.straight, work, bias)
+        bias = self.net.weights[stage.link.conv.name][1]
+        Y = tile_products(tiles, self._U, self._transforms.straight, work, bias)
         rectify(Y, work)
         return _spread(Y, work)
 
@@ -228,15 +242,14 @@ class Engine:
         tiles = work("even", _tiles_shape(block, stage.channels), self._dtype)
         dz, top, left = self._derivative(stage, block, work)
         gather_tiles(dz, tiles, block.top - 1 - top, block.left - 1 - left, TILE)
-        U = self._filters(stage.link.conv.name, TILE).transpose(0, 2, 1)
-        dx = _spread(tile_products(tiles, U, self._transforms.turned, work), work)
+        dx = _spread(tile_products(tiles, self._U, self._transforms.turned, work), work)
         region = _inside(block, stage)
         if stage.border:
             dx = _fold(dx, block, stage)
         dx = dx[: _length(region.rows), : _length(region.columns)]
         if before.number == 0 and self.plan.recomputed:
             F = self._first.forward(self._planes[region.image], region.rows, region.columns, work)
-            dF = self._taps.cotangent(before.link.relu.name, F, region)
+            dF = self._taps.cotangent(before.link.relu.name, F, region, work)
             if dF is not None:
                 dx += dF
             dx *= factors(is_positive(F, work), before.channels, self._dtype, work)
@@ -286,7 +299,7 @@ class Engine:
         """Add the losses' derivative at a rectifier to `dy`, and set to zero what it did not let through."""
         if stage.relu_tapped:
             F = self._maps[f"relu {stage.number}"][region]
-            dF = self._taps.cotangent(stage.link.relu.name, F, region)
+            dF = self._taps.cotangent(stage.link.relu.name, F, region, work)
             if dF is not None:
                 dy += dF
             dy *= factors(is_positive(F, work), stage.channels, self._dtype, work)
@@ -299,7 +312,7 @@ class Engine:
         if not stage.pooled:
             self._through_rectifier(stage, dy, region, work)
         elif stage.pool_tapped and stage.link.pool is not None:
-            dF = self._taps.cotangent(stage.link.pool.name, target[region], region)
+            dF = self._taps.cotangent(stage.link.pool.name, target[region], region, work)
             if dF is not None:
                 dy += dF
         target[region] = dy

@@ -11,6 +11,7 @@ from vggnumpy import losses
 from vggnumpy.engine.threads import InOrder
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.losses.gram import GramStatistics
+from vggnumpy.ops.workspace import Workspace
 
 
 class Region(NamedTuple):
@@ -38,8 +39,8 @@ class Taps:
         self._grams: dict[str, tuple[np.ndarray, int]] = {}
         self._contents: dict[str, ContentStatistics] = {}
         self._turns = {layer: InOrder() for layer in {*self._wanted, *targets}}
-        self.gram_derivatives: Mapping[str, np.ndarray] = {}
-        self.content_factors: Mapping[str, float] = {}
+        self._sums: dict[str, np.ndarray] = {}
+        self._factors: Mapping[str, float] = {}
 
     def collect(self, layer: str, number: int, F: np.ndarray, region: Region) -> None:
         """Add a block's share to the layer's sums, in the order of the blocks' numbers."""
@@ -69,12 +70,19 @@ class Taps:
         """Return the sums that the content loss of a layer needs."""
         return self._contents[layer]
 
-    def cotangent(self, layer: str, F: np.ndarray, region: Region) -> np.ndarray | None:
+    def turn_back(self, gram_derivatives: Mapping[str, np.ndarray], content_factors: Mapping[str, float]) -> None:
+        """Say what `cotangent` is to return: layer → S and layer → k, see `losses.gram` and `losses.content`."""
+        self._sums = {layer: S + S.T for layer, S in gram_derivatives.items()}
+        self._factors = content_factors
+
+    def cotangent(self, layer: str, F: np.ndarray, region: Region, work: Workspace) -> np.ndarray | None:
         """Return the derivative of the losses with respect to a block of features, or None if none sits there."""
         dF = None
-        if layer in self.gram_derivatives:
-            dF = losses.gram_cotangent(F, self.gram_derivatives[layer])
-        if layer in self.content_factors:
-            de = losses.content_cotangent(F, self._targets[layer][region], self.content_factors[layer])
+        if layer in self._sums:
+            dF = work("cotangent", F.shape, F.dtype)
+            flat, S = F.reshape(-1, F.shape[-1]), self._sums[layer]
+            np.matmul(flat, S, out=dF.reshape(flat.shape))  # losses.gram_cotangent, into a buffer
+        if layer in self._factors:
+            de = losses.content_cotangent(F, self._targets[layer][region], self._factors[layer])
             dF = de if dF is None else np.add(dF, de, out=dF)
         return dF

@@ -61,6 +61,7 @@ _INFINITY = float("inf")
 POINTS = {4: (0.0, 1.0, -1.0, 0.5, -2.0, _INFINITY), 6: (0.0, 1.0, -1.0, 2.0, -0.5, -2.0, 0.5, _INFINITY)}
 _ONE = 1  # where the point 1 stands in POINTS
 _TILES = 192  # in work at one time
+_PIECE_BYTES = 8192 * 4
 
 
 class Algorithm(NamedTuple):
@@ -125,14 +126,17 @@ def _binary(matrix: np.ndarray) -> np.ndarray:
     return np.round(matrix * 4096) / 4096
 
 
-def transform_filters(w: Any, tile: int = 4) -> Any:
-    """Return U = G w Gᵀ, t²×C×K, for filters 3×3×C×K; computed in float64, returned in the dtype of `w`.
+def transform_filters(w: Any, tile: int = 4, out: Any = None) -> Any:
+    """Return U = G w Gᵀ, t²×C×K, for filters 3×3×C×K, in their dtype; written to `out` if given.
 
     The t² products are counted columns first, U[j·t + i], as `tile_products` does.
     """
     G = transforms(tile).G
-    U = np.einsum("ia,jb,abck->jick", G, G, w.astype("float64"), optimize=True)
-    return np.ascontiguousarray(U.reshape(-1, *w.shape[2:]), w.dtype)
+    both = np.kron(G, G).astype(w.dtype)
+    if out is None:
+        out = np.empty((len(both), *w.shape[2:]), w.dtype)
+    _thin_product(both, w.transpose(1, 0, 2, 3).reshape(9, -1), out.reshape(len(both), -1))
+    return out
 
 
 def gather_tiles(x: np.ndarray, tiles: np.ndarray, top: int, left: int, tile: int, pad_mode: str = "zero") -> None:
@@ -224,20 +228,35 @@ def tile_products(
     (m, t), (_, R, S, C), K, dtype = AT.shape, tiles.shape, U.shape[2], tiles.dtype
     rows = (R - 2) // m
     columns = work("odd", (t, R, S * C), dtype)
-    np.matmul(BT, tiles.reshape(t, -1), out=columns.reshape(t, -1))
+    _thin_product(BT, tiles.reshape(t, -1), columns.reshape(t, -1))
     along, down, step = columns.strides
     overlapping = as_strided(columns, (t, rows, t, S * C), (along, m * down, down, step))
     V = work("even", (t, t, rows, S * C), dtype)
-    np.matmul(BT, overlapping, out=V.transpose(0, 2, 1, 3))
+    _thin_product(BT, overlapping, V.transpose(0, 2, 1, 3))
     M = work("odd", (t * t, rows * S, K), dtype)
     np.matmul(V.reshape(t * t, rows * S, C), U, out=M)
     if bias is not None:
         M[_ONE * t + _ONE] += bias
     half = work("even", (m, t * rows * S * K), dtype)
-    np.matmul(AT, M.reshape(t, -1), out=half)
+    _thin_product(AT, M.reshape(t, -1), half)
     Y = work("odd", (m, m, rows * S * K), dtype)
-    np.matmul(AT, half.reshape(m, t, -1), out=Y)
+    _thin_product(AT, half.reshape(m, t, -1), Y)
     return Y.reshape(m, m, rows, S, K)
+
+
+def _thin_product(A: np.ndarray, X: np.ndarray, out: np.ndarray) -> None:
+    """Compute A @ X, A being p×q and X …×q×N, in pieces of N.
+
+    Measured, 6×6 by 6×N takes 1.2 ns a column for N of 8192 and 16384, twice that for 4096 and for 65536.
+    """
+    piece = _PIECE_BYTES // X.itemsize
+    count = X.shape[-1] // piece
+    if count:
+        whole = X[..., : count * piece].reshape(*X.shape[:-1], count, piece)
+        into = out[..., : count * piece].reshape(*out.shape[:-1], count, piece)
+        np.matmul(A, whole.swapaxes(-3, -2), out=into.swapaxes(-3, -2))
+    if X.shape[-1] > count * piece:
+        np.matmul(A, X[..., count * piece :], out=out[..., count * piece :])
 
 
 def spread_tiles(Y: np.ndarray, y: np.ndarray) -> None:
