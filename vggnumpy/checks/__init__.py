@@ -1,4 +1,4 @@
-"""What ``vggnumpy gradcheck`` checks: every operator, loss and regulariser, and a whole objective.
+"""What ``vggnumpy gradcheck`` checks: every operator, loss and regulariser, whole objectives, and the engine.
 
 Each line names one gradient.  It passes if its relative error is at most `TOLERANCE`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vggnumpy.checks.engine import engine_checks
 from vggnumpy.checks.losses import loss_checks
 from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.checks.methods import method_checks
@@ -50,3 +51,4 @@ def all_checks() -> Iterator[NamedMeasure]:
     yield from loss_checks()
     yield from method_checks()
     yield from network_checks()
+    yield from engine_checks()
