@@ -94,6 +94,37 @@ def small_network(path: Path) -> Path:
     return path
 
 
+def test_a_face_its_content_and_four_styles_hang_in_a_row(tmp_path: Path) -> None:
+    printed = run("08_hang_the_appendix_row.py", tmp_path / "out", "--size", "32", "--iterations", "2")
+    rows = re.findall(r"^(\w+) +[\d.]+ s, objective [\d.]+$", printed, re.MULTILINE)
+    assert rows == ["content", *PAINTINGS]
+    names = ["portrait", "content", *PAINTINGS]
+    pictures = {f"row_{i}_{name}.png" for i, name in enumerate(names)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == pictures | {"hang_the_appendix_row.png"}
+    assert_colourful(tmp_path / "out" / "hang_the_appendix_row.png", 1200)
+
+
+def test_two_styles_are_joined_along_the_mask(tmp_path: Path) -> None:
+    net = small_network(tmp_path / "small.h5")
+    arguments = ("--weights", str(net), "--size", "64", "--iterations", "3")
+    run("09_paint_face_and_background.py", tmp_path / "out", *arguments)
+    names = {"face_and_background.png", "paint_face_and_background.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert_colourful(tmp_path / "out" / "paint_face_and_background.png", 1200)
+    # A mask that is white everywhere leaves the first style alone, one that is black the second.
+    joined = {}
+    for color in (0, 255):
+        Image.new("L", (24, 28), color).save(tmp_path / f"mask{color}.png")
+        out = tmp_path / f"out{color}"
+        run("09_paint_face_and_background.py", out, *arguments, "--mask", str(tmp_path / f"mask{color}.png"))
+        joined[color] = np.asarray(Image.open(out / "face_and_background.png")).astype(float)
+    both = np.asarray(Image.open(tmp_path / "out" / "face_and_background.png")).astype(float)
+    assert abs(joined[0] - joined[255]).mean() > 1
+    height, width = both.shape[:2]
+    face, corner = (slice(height // 3, height // 2), slice(2 * width // 5, 3 * width // 5)), (slice(3), slice(-3, None))
+    assert abs(both - joined[255])[face].max() <= 1 and abs(both - joined[0])[corner].max() <= 1
+
+
 def test_several_styles_are_averaged_and_the_sum_of_losses_is_the_mean_gram(tmp_path: Path) -> None:
     out = tmp_path / "out"
     printed = run("10_average_several_styles.py", out, "--size", "32", "--iterations", "3")
@@ -153,6 +184,8 @@ def test_styled_faces_are_scored_where_there_is_a_classifier(tmp_path: Path) -> 
         "01_walk_a_gradient.py",
         "02_derive_and_check_every_op.py",
         "03_style_a_portrait.py",
+        "08_hang_the_appendix_row.py",
+        "09_paint_face_and_background.py",
         "10_average_several_styles.py",
         "11_race_the_optimizers.py",
         "12_score_the_styled_faces.py",
