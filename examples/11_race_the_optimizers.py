@@ -23,29 +23,29 @@ Run::
 
     python examples/11_race_the_optimizers.py
 
-It takes TIME11 and writes ``examples/out/race_the_optimizers.png``.  The network is VGG-19 if its weights are here (see
-weights/README.md), else the one that comes with the repository, else random filters, centred.  L after 10, 20 and 100
-evaluations, with a trained VGG-19 of a quarter of the width (left) and with random filters (right):
+It takes two minutes on two cores and writes ``examples/out/race_the_optimizers.png``.  The network is VGG-19 if its
+weights are here (see weights/README.md), else the one that comes with the repository, else random filters, centred.
+L after 10, 20 and 100 evaluations, with a trained VGG-19 of a quarter of the width (left) and with random filters:
 
-    lbfgs               0.105  0.043  0.0168      0.373  0.161  0.107
-    lbfgs-fixed         0.505  0.246  0.0171      0.369  0.159  0.105
-    adam                0.095  0.052  0.0184      0.316  0.192  0.105
-    momentum            0.134  0.064  0.0184      0.456  0.241  0.108
-    gradient descent    0.165  0.101  0.0377      0.511  0.342  0.171
+    lbfgs               0.105  0.042  0.017       0.373  0.161  0.107
+    lbfgs-fixed         0.505  0.246  0.017       0.369  0.159  0.105
+    adam                0.095  0.052  0.018       0.316  0.192  0.105
+    momentum            0.134  0.064  0.018       0.456  0.241  0.108
+    gradient descent    0.165  0.101  0.038       0.511  0.342  0.171
 
 So L-BFGS leads from the 15th evaluation or so, but well-tuned Adam and momentum are close behind and catch up; what
-speaks for L-BFGS is that there is nothing to tune.  Adam with a third of its best rate is at 0.065 after 25 evaluations
-where it could be at 0.044, gradient descent with three times its best rate at 1e32.  As printed, without a line search,
-L-BFGS overshot on the trained network: with λ = 1 it exploded twice, with λ = 0.5 it was lucky after a restart.  Its own
-arithmetic, 40 products of vectors, is not free either where the network is small: see the second panel.
+speaks for L-BFGS is that there is nothing to tune.  On the trained network Adam with a third of its best rate is at
+0.065 after 25 evaluations instead of 0.044, and gradient descent with three times its best rate at 1e32.  As printed,
+without a line search, L-BFGS overshoots there: with λ = 1 it exploded twice, with λ = 0.5 once, and a restart saved it.
+Its own arithmetic, 40 operations on vectors, is not free where the network is small: see the second panel.
 
-The report also prints a gradient of the style loss that is half the true one (see `vggnumpy.losses.printed`).  Adam and
-L-BFGS with a fixed rate do not notice; a line search, which believes that value and gradient belong together, may stop
-dead: 0.54 instead of 0.0168 with the trained network.
+The report also prints a gradient of the style loss that is half the true one (see `vggnumpy.losses.printed`).  For Adam
+and for L-BFGS with a fixed rate that is a smaller weight of the style.  A line search, which believes that value and
+gradient belong together, may stop dead: 0.54 instead of 0.017 with the trained network.
 
-Newton's method is the fastest for each iteration (0.036 after 5, when L-BFGS is at 0.22) and the slowest by far for each
-evaluation, as one iteration takes 385.  It ends in a crawl, because "some functions do not have second derivatives":
-the Hessian of a network with rectifiers knows nothing of the kinks around it.
+Newton's method is the fastest by far for each iteration (0.036 after 5, when L-BFGS is at 0.22) and the slowest for
+each evaluation, as one iteration takes 385.  It ends in a crawl, because "some functions do not have second
+derivatives": the Hessian of a network with rectifiers knows nothing of the kinks around it.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nNewton's method on {tiny_start.size} unknowns, L = {tiny(tiny_start)[0]:.4f} at the start\n")
     tiny_runs = {"newton": newton(tiny, tiny_start, options.newton)}
     rates = {method: rates for method, rates in RATES.items() if method != "lbfgs-fixed"}
-    tiny_runs |= race(tiny, tiny_start, rates, 20 * options.evaluations)
+    tiny_runs |= race(tiny, tiny_start, rates, 10 * options.evaluations)
     print_runs(tiny_runs, 0, "iterations", options.newton)
     print_runs(tiny_runs, 1, "evaluations", 10_000)
 

@@ -20,9 +20,10 @@ Run::
     python examples/12_score_the_styled_faces.py
     python examples/12_score_the_styled_faces.py --classifier onet.h5 --box 180 80 170 200
 
-It takes TIME12 and writes the twelve pictures and ``examples/out/score_the_styled_faces.png``.  The network that paints
-is VGG-19 if its weights are here (see weights/README.md), else the one that comes with the repository, else random
-filters, centred.  Painted by a trained VGG-19 of a quarter of the width, the answer depends on who is asked:
+It takes two minutes on two cores and writes the twelve pictures and ``examples/out/score_the_styled_faces.png``.  The
+network that paints is VGG-19 if its weights are here (see weights/README.md), else the one that comes with the
+repository, else random filters, centred.  A trained VGG-19 of a quarter of the width painted the pictures for these
+answers, which depend on who is asked:
 
 * SqueezeNet 1.1 (ImageNet) takes the photograph for class 834, a suit, at 0.32; at 224 pixels 0.20.  Of the styled ones
   it finds three to be class 917, a comic book, which is hard to argue with, and gives the suit 0.0001 at most.  With 30
