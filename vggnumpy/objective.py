@@ -154,8 +154,8 @@ class Objective:
             raise InputError("an objective needs one term at least: content, style, size or variation")
         self._fused = self._choose(executor)
         self._engine: Engine | None = None
-        self._targets = self._content_targets(content_image)
         self._styles = self._style_targets(style_images)
+        self._targets = self._content_targets(content_image)
         self._style_weights = [1.0] * len(self._styles) if style_weights is None else [float(w) for w in style_weights]
         if len(self._style_weights) != len(self._styles):
             raise InputError(f"{len(self._styles)} styles need as many weights, got {len(self._style_weights)}")

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.errors import InputError
+from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.nets import Network
-from vggnumpy.nets.network import LayerKey
-from vggnumpy.nets.tables import INPUT
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.system import available_memory
@@ -214,37 +213,32 @@ def _start(
     return read_image(settings.start)
 
 
+def memory_needed(plan: Plan) -> float:
+    """Return how many bytes the last scale of a transfer takes, which is the most."""
+    return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1])
+
+
+def _bytes_at(net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int]) -> float:
+    sides = canvas_sides(settings, shape)
+    canvas = shape[0] + sides.top + sides.bottom, shape[1] + sides.left + sides.right
+    content, style = (
+        [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
+    )
+    return transfer_bytes(net, content, style, canvas, [style_size(settings, one, shape) for one in styles])
+
+
 def _check_memory(net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int]) -> None:
     """Refuse, before any work, a transfer whose last scale needs more memory than there is."""
-    sides = canvas_sides(settings, shape)
-    canvas = (shape[0] + sides.top + sides.bottom) * (shape[1] + sides.left + sides.right)
-    per_pixel = bytes_per_pixel(net, {*(settings.content_layers or {}), *(settings.style_layers or {})})
-    shapes = [style_size(settings, one, shape) for one in styles]
-    needed = max([canvas * (per_pixel + OPTIMIZER_BYTES), *(height * width * per_pixel for height, width in shapes)])
-    available = available_memory()
-    if available is not None and needed > available:
-        raise InputError(
-            f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "
-            f"{available / 1e9:.1f} GB are free; use a size of {int(max(shape) * (available / needed) ** 0.5)} or less"
-        )
-
-
-# L-BFGS holds ten pairs of vectors and eight more, three float32 numbers for a pixel in each.
-OPTIMIZER_BYTES = 28 * 12
-
-
-def bytes_per_pixel(net: Network, layers: set[LayerKey]) -> float:
-    """Return roughly how many bytes an evaluation needs for a pixel, as measured on VGG-19 in float32.
-
-    Five times the largest layer's features are in work at one time, and every loss layer keeps its features, target
-    and derivative.
-    """
-    area, depth = {INPUT: 1.0}, {INPUT: 3}
-    for layer in net.table:
-        area[layer.name] = min(area[name] for name in layer.inputs) / (layer.stride[0] * layer.stride[1])
-        depth[layer.name] = layer.channels or sum(depth[name] for name in layer.inputs)
-    features = {name: area[name] * depth[name] * net.dtype.itemsize for name in area}
-    return 5 * max(features.values()) + 3 * sum(features[net.layer_name(layer)] for layer in layers)
+    needed, available = _bytes_at(net, settings, styles, shape), available_memory()
+    if available is None or needed <= available:
+        return
+    fitting = int(max(shape) * (available / needed) ** 0.5)
+    while fitting > MIN_SIDE and _bytes_at(net, settings, styles, fit_size(*shape, fitting)) > available:
+        fitting = fitting * 31 // 32
+    raise InputError(
+        f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "
+        f"{available / 1e9:.1f} GB are free; use a size of {fitting} or less"
+    )
 
 
 def canvas_sides(settings: Settings, shape: tuple[int, int]) -> Sides:

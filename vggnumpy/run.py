@@ -15,11 +15,13 @@ from typing import Any
 from vggnumpy import report
 from vggnumpy.backend import select_device
 from vggnumpy.errors import InputError
+from vggnumpy.estimate import evaluation_seconds
 from vggnumpy.files import check_output, sha256
 from vggnumpy.formats.load import stand_in_network
 from vggnumpy.images import check_writable_image, keeps_alpha, read_picture, resize, write_image
-from vggnumpy.plan import plan_transfer
+from vggnumpy.plan import Plan, memory_needed, plan_transfer
 from vggnumpy.presets import STARTS
+from vggnumpy.system import available_memory
 from vggnumpy.transfer import Progress, paint
 
 Path_ = str | Path
@@ -56,6 +58,7 @@ def run_transfer(
     style_weights: Sequence[float] | None = None,
     device: str = "auto",
     save_every: int | None = None,
+    estimate: bool = False,
     as_json: bool = False,
     overrides: dict[str, Any] | None = None,
     arguments: Sequence[str] = (),
@@ -75,6 +78,8 @@ def run_transfer(
         As for `vggnumpy.backend.select_device`.
     save_every : int, optional
         Also write the picture every so many iterations.
+    estimate : bool
+        Only print what memory and time it would take.
     as_json : bool
         Whether to print the record.
     overrides : dict, optional
@@ -114,6 +119,9 @@ def run_transfer(
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
+    if estimate:
+        print(_estimate(plan))
+        return 0
     alpha = picture.alpha if keeps_alpha(out) else None
     with _Bar(out, alpha, save_every) as bar:
         result = paint(plan, bar)
@@ -140,6 +148,22 @@ def run_transfer(
     ended = "interrupted, best so far: " if result.interrupted else ""
     _say(f"{ended}wrote {out} ({width} × {height}), {record_path.name} and {plot_path.name}")
     return 130 if result.interrupted else 0
+
+
+def _estimate(plan: Plan) -> str:
+    """Say what memory the last scale takes, and what time all of them: eleven evaluations for ten iterations."""
+    settings = plan.settings
+    weights = {**(settings.content_layers or {}), **(settings.style_layers or {})}
+    layers = {plan.net.layer_name(layer) for layer in weights}
+    last = plan.sizes[-1]
+    once = evaluation_seconds(plan.net, layers, last)
+    available = available_memory()
+    memory = f"memory: {memory_needed(plan) / 1e9:.2f} GB" + (f" of {available / 1e9:.1f} GB free" if available else "")
+    if once is None:
+        return f"{memory}\ntime: unknown for a network that the engine cannot compute"
+    pixels = sum(count * height * width for count, (height, width) in zip(plan.iterations, plan.sizes, strict=True))
+    seconds = 1.1 * once * pixels / (last[0] * last[1])
+    return f"{memory}\ntime: {seconds:.0f} s, {once:.2f} s for an evaluation of {last[1]}×{last[0]} pixels"
 
 
 def _check_not_overwritten(

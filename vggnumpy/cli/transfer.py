@@ -42,6 +42,7 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
     parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
+    parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
     parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
 
 
@@ -109,6 +110,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         style_weights=arguments.style_weights,
         device=arguments.device,
         save_every=arguments.save_every,
+        estimate=arguments.estimate,
         as_json=arguments.json,
         overrides={name: value for name, value in given.items() if value is not None},
         arguments=arguments.given,

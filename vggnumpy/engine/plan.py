@@ -141,6 +141,11 @@ class Plan:
         """The memory that an evaluation takes beside the network, its targets and the optimiser."""
         return self.arena + self.filters + self.workspaces + self.image
 
+    @property
+    def fixed_bytes(self) -> int:
+        """The part of it that hardly depends on the size of the image."""
+        return self.filters + self.workspaces
+
     def features_shape(self, layer: str) -> tuple[int, int, int, int]:
         """Return N×H×W×C of the features at a tapped layer."""
         for stage in self.stages:
