@@ -1,4 +1,4 @@
-"""What all tests share: where the large material lies, and quiet matplotlib."""
+"""What all tests share: where the large material lies, no networks of the user's, and quiet matplotlib."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The networks that the user has fetched or converted must not change what the tests see.
+os.environ["VGGNUMPY_CACHE"] = str(Path(__file__).with_name("no networks"))
+os.environ.pop("VGGNUMPY_WEIGHTS", None)
 
 
 @pytest.fixture(scope="session")
