@@ -78,13 +78,7 @@ class Engine:
         grams = list(grams)
         batched = {layer: self._batched_target(layer, P) for layer, P in (targets or {}).items()}
         self._image_shape = image.shape
-        z = self.net.preprocess(image)
-        self._head: list[tuple[Any, Any]] = []
-        for layer in self.plan.chain.head:
-            z, cache = forward_step(layer, [z], self.net.weights[layer.name], self.net.pad_mode)
-            self._head.append((layer, cache))
-        padded, self._padding = pad(z.reshape(-1, *z.shape[-3:]), 1, self.plan.stages[0].pad_mode)
-        self._planes = np.ascontiguousarray(padded.transpose(0, 3, 1, 2))
+        self._planes = self._first_input(image)
         self._taps = Taps(grams, batched)
         for stage in self.plan.stages[1:] if self.plan.recomputed else self.plan.stages:
             if stage.number:
@@ -94,6 +88,16 @@ class Engine:
             {layer: self._taps.gram(layer, self._dtype) for layer in grams},
             {layer: self._taps.content(layer) for layer in batched},
         )
+
+    def _first_input(self, image: np.ndarray) -> np.ndarray:
+        """Return what the first 3×3 convolution sees, padded, in planes N×C×(H+2)×(W+2)."""
+        z = self.net.preprocess(image)
+        self._head: list[tuple[Any, Any]] = []
+        for layer in self.plan.chain.head:
+            z, cache = forward_step(layer, [z], self.net.weights[layer.name], self.net.pad_mode)
+            self._head.append((layer, cache))
+        padded, self._padding = pad(z.reshape(-1, *z.shape[-3:]), 1, self.plan.stages[0].pad_mode)
+        return np.ascontiguousarray(padded.transpose(0, 3, 1, 2))
 
     def _batched_target(self, layer: str, target: np.ndarray) -> np.ndarray:
         """Return a target with the axis of images, after checking its shape."""
@@ -179,7 +183,7 @@ class Engine:
             y = self._convolve(stage, tiles, work)[: _length(region.rows), : _length(region.columns)]
         s, relu = stage.number, stage.link.relu.name
         if stage.relu_tapped:
-            self._taps.collect(relu, number, y, region)
+            self._taps.collect(relu, number, y, region, work)
         if stage.relu_tapped or not stage.pooled:
             self._maps[f"relu {s}"][region] = y
         if stage.pooled:
@@ -196,7 +200,7 @@ class Engine:
             if before.relu_tapped:
                 region = _inside(block, stage)
                 own = F[_within(region.rows, around.rows), _within(region.columns, around.columns)]
-                self._taps.collect(before.link.relu.name, number, own, region)
+                self._taps.collect(before.link.relu.name, number, own, region, work)
             gather_tiles(F, tiles, top - around.rows.start, left - around.columns.start, TILE, stage.pad_mode)
             return
         x = self._maps[f"{'pool' if before.pooled else 'relu'} {before.number}"][block.image]
@@ -222,7 +226,7 @@ class Engine:
             if not stage.relu_tapped:
                 self._maps[f"bits {s}"][region] = is_positive(y, work)
         if stage.pool_tapped:
-            self._taps.collect(pool.name, number, out, half)
+            self._taps.collect(pool.name, number, out, half, work)
 
     # Backward
 

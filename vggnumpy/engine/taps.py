@@ -42,10 +42,12 @@ class Taps:
         self._sums: dict[str, np.ndarray] = {}
         self._factors: Mapping[str, float] = {}
 
-    def collect(self, layer: str, number: int, F: np.ndarray, region: Region) -> None:
+    def collect(self, layer: str, number: int, F: np.ndarray, region: Region, work: Workspace) -> None:
         """Add a block's share to the layer's sums, in the order of the blocks' numbers."""
         if layer not in self._turns:
             return
+        if not F.flags.c_contiguous:
+            F = _copy(F, work("cotangent", F.shape, F.dtype))
         gram = losses.gram_statistics(F) if layer in self._wanted else None
         content = losses.content_statistics(F, self._targets[layer][region]) if layer in self._targets else None
         self._turns[layer](number, lambda: self._add(layer, gram, content))
@@ -86,3 +88,8 @@ class Taps:
             de = losses.content_cotangent(F, self._targets[layer][region], self._factors[layer])
             dF = de if dF is None else np.add(dF, de, out=dF)
         return dF
+
+
+def _copy(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    np.copyto(target, source)
+    return target
