@@ -16,7 +16,10 @@ Run::
 
     python examples/08_hang_the_appendix_row.py
 
-RESULT
+What came out, with a trained VGG-19 of narrow layers at 192 pixels in 25 seconds: the second picture is the portrait, a
+little softer and with its colours adrift, so all of the face is there for the styles to work on.  The four others keep
+its lines and take the painting's palette and strokes.  With random filters of full width, 98 seconds, the second
+picture can hardly be told from the first, and what the styles change is colour and grain.
 """
 
 import argparse
@@ -97,7 +100,7 @@ def plot(row: dict[str, np.ndarray], paintings: list[np.ndarray], title: str, pa
     insets = [None, None, *paintings]
     for ax, (name, image), painting in zip(figure.subplots(1, len(row)), row.items(), insets, strict=True):
         ax.imshow(np.clip(image, 0, 255) / 255)
-        ax.set_title(name.replace("_", " "), fontsize=12)
+        ax.set_title(name, fontsize=12)
         ax.set(xticks=[], yticks=[])
         if painting is not None:
             side = min(painting.shape[:2])

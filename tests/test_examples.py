@@ -18,7 +18,7 @@ from PIL import Image
 from vggnumpy.formats.weights import write_weights
 from vggnumpy.nets import architecture, chain, random_network
 from vggnumpy.nets.tables import conv, pool, relu
-from vggnumpy.paintings import PAINTINGS
+from vggnumpy.paintings import PAINTINGS, painting_path
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -84,6 +84,46 @@ def test_a_portrait_is_styled_four_times_and_every_loss_falls(tmp_path: Path) ->
     record = json.loads((out / "style_a_portrait.json").read_text(encoding="utf-8"))
     assert list(record["pictures"]) == list(PAINTINGS)
     assert all(len(picture["history"]) == 3 for picture in record["pictures"].values())
+
+
+def test_a_face_comes_back_from_layer_13_of_random_filters_but_not_from_layer_27(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = run("05_reconstruct_the_content.py", out, "--size", "32", "--iterations", "25")
+    rows = re.findall(r"^(\d+ \w+) +[\d.]+ +([\d.]+) → ([\d.]+) .* ([\d.]+) grey levels$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["13 conv3_2", "27 relu4_4"]
+    assert all(float(last) < 0.5 * float(first) for _, first, last, _ in rows)
+    wrong = [float(number) for *_, number in rows]
+    assert wrong[0] < 60 < wrong[1]
+    assert "These filters are random" in printed
+    pictures = {"content_13.png", "content_27.png"}
+    assert {path.name for path in out.iterdir()} == pictures | {"reconstruct_the_content.png"}
+    assert_colourful(out / "reconstruct_the_content.png", 800)
+
+
+def test_a_painting_is_reconstructed_from_one_layer_more_each_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    painting = str(painting_path("halftone"))
+    printed = run("06_reconstruct_the_style.py", out, "--style", painting, "--size", "32", "--iterations", "3")
+    rows = re.findall(r"^halftone +… (\w+) +[\d.]+ +([\d.]+) → ([\d.]+)$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == [f"relu{n}_1" for n in range(1, 6)]
+    assert all(float(last) < float(first) for _, first, last in rows)
+    pictures = {f"style_halftone_{n}.png" for n in range(1, 6)}
+    assert {path.name for path in out.iterdir()} == pictures | {"reconstruct_the_style.png"}
+    assert_colourful(out / "reconstruct_the_style.png", 800)
+
+
+def test_regularised_pixels_are_clipped_less(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ("--size", "32", "--iterations", "5", "--penalties", "5", "5")
+    printed = run("07_keep_pixels_in_bounds.py", out, *small)
+    assert all(float(error) < 1e-9 for error in re.findall(r"^∂.* to (\S+)$", printed, re.MULTILINE))
+    rows = re.findall(r"^(\w+)(?:, . = 5)? +[\d.]+ +([\d.]+)% ", printed, re.MULTILINE)
+    assert [name for name, _ in rows] == ["neither", "size", "variation", "both"]
+    shares = {name: float(share) for name, share in rows}
+    assert shares["both"] < shares["neither"]
+    pictures = {f"bounds_{name}.png" for name in shares}
+    assert {path.name for path in out.iterdir()} == pictures | {"keep_pixels_in_bounds.png"}
+    assert_colourful(out / "keep_pixels_in_bounds.png", 800)
 
 
 def small_network(path: Path) -> Path:
@@ -195,6 +235,17 @@ def test_a_size_that_is_too_small_is_refused_in_one_line(script: str, tmp_path: 
     done = start(script, tmp_path / "out", "--size", "3")
     assert done.returncode == 2
     assert re.search(r"error: .*--size.* at least", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "script", ["05_reconstruct_the_content.py", "06_reconstruct_the_style.py", "07_keep_pixels_in_bounds.py"]
+)
+def test_weights_that_are_not_there_are_refused_in_one_line(script: str, tmp_path: Path) -> None:
+    done = start(script, tmp_path / "out", "--weights", "missing.h5")
+    assert done.returncode == 2
+    assert re.search(r"error: .*missing\.h5", done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
