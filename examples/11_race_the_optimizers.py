@@ -23,7 +23,7 @@ Run::
 
     python examples/11_race_the_optimizers.py
 
-It takes two minutes on two cores and writes ``examples/out/race_the_optimizers.png``.  The network is VGG-19 if its
+It takes 100 seconds on two cores and writes ``examples/out/race_the_optimizers.png``.  The network is VGG-19 if its
 weights are here (see weights/README.md), else the one that comes with the repository, else random filters, centred.
 L after 10, 20 and 100 evaluations, with a trained VGG-19 of a quarter of the width (left) and with random filters:
 
