@@ -28,11 +28,12 @@ Run::
 
     python examples/07_keep_pixels_in_bounds.py
 
-What came out, with a trained VGG-19 of narrow layers at 160 pixels: of all numbers 17.1% were clipped with neither loss,
-7.6% with size, 8.8% with variation, 6.5% with both, and the lowest and highest went from −427 and 604 to −179 and 432.
-The price is small: the content loss rose from 0.041 to 0.045, the style loss from 0.020 to 0.024.  The two do not do the
-same.  Size draws every number in and leaves the speckled sky; variation smooths the sky, and with the grain goes most of what
-was out of bounds, but the brightest and darkest areas stay there.  With random filters: 8.9%, 7.2%, 5.9% and 4.7%.
+What came out, with a trained VGG-19 of narrow layers at 160 pixels: of all numbers 17.1% were clipped with neither
+loss, 7.6% with size, 8.8% with variation, 6.5% with both, and the lowest and highest went from −427 and 604 to −179
+and 432.  The price is small: the content loss rose from 0.041 to 0.045, the style loss from 0.020 to 0.024.  The two do
+not do the same.  Size draws every number in and leaves the speckled sky; variation smooths the sky, and with the grain
+goes most of what was out of bounds, but the brightest and darkest areas stay there.  With random filters: 8.9%, 7.2%,
+5.9% and 4.7%.
 """
 
 import argparse

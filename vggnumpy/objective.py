@@ -9,6 +9,7 @@ of the network at their layers, and those of the regularisers are added to the p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from vggnumpy import losses
 from vggnumpy.backend import sum_of_squares
-from vggnumpy.engine import Engine, engine_for, find_chain
+from vggnumpy.engine import Engine, engine_for, find_chain, one_blas_thread
 from vggnumpy.errors import InputError
 from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
@@ -241,7 +242,8 @@ class Objective:
         TypeError
             If its dtype is not the network's.
         """
-        terms, dimage = self._evaluate(image, self._names())
+        with one_blas_thread() if self._fused else nullcontext():
+            terms, dimage = self._evaluate(image, self._names())
         kept = image.copy()
         self.terms = {name: Term(name, weight, loss, self, kept) for name, (weight, loss) in terms.items()}
         return sum(term.value for term in self.terms.values()), dimage

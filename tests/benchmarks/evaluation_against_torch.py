@@ -141,7 +141,9 @@ def pairs(size, pooling, rounds):
             "gradient": float(np.linalg.norm(their_gradient - gradient) / np.linalg.norm(gradient)),
             "times": [],
         }
-        bound = 0.2 if way == "bf16 autocast" else {"average": 2e-3, "max": 2e-2}[pooling]
+        # With 8 bits of mantissa a maximum often changes its place.
+        bounds = {"average": 0.2, "max": 0.5} if way == "bf16 autocast" else {"average": 2e-3, "max": 2e-2}
+        bound = bounds[pooling]
         assert results[way]["gradient"] < bound, (way, results[way])
         funs[way] = fun
     for _ in range(rounds):

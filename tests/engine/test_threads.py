@@ -4,8 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from vggnumpy import Objective, random_network
 from vggnumpy.engine.threads import InOrder, Workers
+from vggnumpy.nets import chain
+from vggnumpy.nets.tables import conv, relu
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -57,3 +61,26 @@ def test_errstate_of_the_caller_holds_in_the_threads():
         Workers(2).run(4, body)
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
         Workers(2).run(4, body)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_products_are_shared_among_the_threads_while_one_of_them_runs_a_block(threads):
+    rng = np.random.default_rng(0)
+    A, B, workers = rng.normal(size=(7, 3, 4)), rng.normal(size=(7, 4, 2)), Workers(threads)
+    out = np.full((7, 3, 2), np.nan)
+    workers.run(1, lambda i, work: workers.multiply(A, B, out=out))
+    np.testing.assert_allclose(out, A @ B, rtol=1e-14)
+
+
+def test_blas_has_one_thread_during_an_evaluation_and_its_own_number_afterwards(monkeypatch):
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    net = random_network(chain([conv("conv1", 4), relu("relu1"), conv("conv2", 4), relu("relu2")]), dtype="float32")
+    image = np.full((8, 8, 3), 100, "float32")
+    fun = Objective(net, style=image, style_layers={"relu2": 1.0})
+    style_loss, seen = fun._style_loss, []
+    monkeypatch.setattr(fun, "_style_loss", lambda *args: seen.append(blas_threads()) or style_loss(*args))
+    with threadpool_limits(3, user_api="blas"):
+        fun(image + 1)
+        assert seen == [{1}] and blas_threads() == {3}

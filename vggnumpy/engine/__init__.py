@@ -12,5 +12,6 @@ from vggnumpy.engine.build import engine_for, plan_for
 from vggnumpy.engine.chain import find_chain
 from vggnumpy.engine.plan import Plan
 from vggnumpy.engine.run import Engine
+from vggnumpy.engine.threads import one_blas_thread
 
-__all__ = ["Engine", "Plan", "engine_for", "find_chain", "plan_for"]
+__all__ = ["Engine", "Plan", "engine_for", "find_chain", "one_blas_thread", "plan_for"]

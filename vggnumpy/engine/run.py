@@ -13,7 +13,8 @@ from vggnumpy.engine.filters import shared_filters, transform_into
 from vggnumpy.engine.first import FirstLayer, rectify
 from vggnumpy.engine.plan import TILE, Block, Plan, Stage
 from vggnumpy.engine.pooling import pool_average, pool_max, unpool_average, unpool_max
-from vggnumpy.engine.taps import Region, Taps
+from vggnumpy.engine.regions import Region, around, halved, inside, length, tiles_shape, within
+from vggnumpy.engine.taps import Taps
 from vggnumpy.engine.threads import InOrder, workers
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.losses.gram import GramStatistics
@@ -117,7 +118,7 @@ class Engine:
         features = np.empty((stage.images, stage.height, stage.width, stage.channels), self._dtype)
 
         def compute(i: int, work: Workspace) -> None:
-            region = _inside(stage.forward[i], stage)
+            region = inside(stage.forward[i], stage)
             features[region] = self._first.forward(self._planes[region.image], region.rows, region.columns, work)
 
         self._workers.run(len(stage.forward), compute)
@@ -169,18 +170,22 @@ class Engine:
     def _run(self, blocks: tuple[Block, ...], body: Callable[[Stage, int, Workspace], None], stage: Stage) -> None:
         self._workers.run(len(blocks), lambda i, work: body(stage, i, work))
 
+    def _multiply(self, blocks: tuple[Block, ...]) -> Callable[..., Any]:
+        """Return what computes the products of a block: all threads, if it is the only one."""
+        return self._workers.multiply if len(blocks) == 1 else np.matmul
+
     # Forward
 
     def _forward_block(self, stage: Stage, number: int, work: Workspace) -> None:
         """Compute convolution, bias, rectifier, losses' sums, bits and pool of one block."""
         block = stage.forward[number]
-        region = _inside(block, stage)
+        region = inside(block, stage)
         if stage.number == 0:
             y = self._first.forward(self._planes[block.image], region.rows, region.columns, work)
         else:
-            tiles = work("even", _tiles_shape(block, stage.depth), self._dtype)
+            tiles = work("even", tiles_shape(block, stage.depth), self._dtype)
             self._load_features(stage, block, number, tiles, work)
-            y = self._convolve(stage, tiles, work)[: _length(region.rows), : _length(region.columns)]
+            y = self._convolve(stage, tiles, work)[: length(region.rows), : length(region.columns)]
         s, relu = stage.number, stage.link.relu.name
         if stage.relu_tapped:
             self._taps.collect(relu, number, y, region, work)
@@ -195,13 +200,13 @@ class Engine:
         before = self.plan.stages[stage.number - 1]
         top, left = block.top - 1, block.left - 1
         if before.number == 0 and self.plan.recomputed:
-            around = _around(block, stage)
-            F = self._first.forward(self._planes[block.image], around.rows, around.columns, work)
+            seen = around(block, stage)
+            F = self._first.forward(self._planes[block.image], seen.rows, seen.columns, work)
             if before.relu_tapped:
-                region = _inside(block, stage)
-                own = F[_within(region.rows, around.rows), _within(region.columns, around.columns)]
+                region = inside(block, stage)
+                own = F[within(region.rows, seen.rows), within(region.columns, seen.columns)]
                 self._taps.collect(before.link.relu.name, number, own, region, work)
-            gather_tiles(F, tiles, top - around.rows.start, left - around.columns.start, TILE, stage.pad_mode)
+            gather_tiles(F, tiles, top - seen.rows.start, left - seen.columns.start, TILE, stage.pad_mode)
             return
         x = self._maps[f"{'pool' if before.pooled else 'relu'} {before.number}"][block.image]
         gather_tiles(x, tiles, top, left, TILE, stage.pad_mode)
@@ -209,14 +214,15 @@ class Engine:
     def _convolve(self, stage: Stage, tiles: np.ndarray, work: Workspace) -> np.ndarray:
         """Return relu(convolution) of gathered tiles, as a map."""
         bias = self.net.weights[stage.link.conv.name][1]
-        Y = tile_products(tiles, self._U, self._transforms.straight, work, bias)
+        multiply = self._multiply(stage.forward)
+        Y = tile_products(tiles, self._U, self._transforms.straight, work, bias, multiply)
         rectify(Y, work)
         return _spread(Y, work)
 
     def _pool(self, stage: Stage, number: int, y: np.ndarray, region: Region, work: Workspace) -> None:
         s, pool = stage.number, stage.link.pool
         assert pool is not None and stage.pooled is not None
-        half = _halved(region, stage.pooled)
+        half = halved(region, stage.pooled)
         out = self._maps[f"pool {s}"][half]
         if pool.method == "max":
             bits = self._maps[f"bits {s}"][:, half.image, half.rows, half.columns]
@@ -232,10 +238,10 @@ class Engine:
 
     def _top_block(self, stage: Stage, number: int, work: Workspace) -> None:
         """Replace the deepest features by the derivative with respect to them, or to what the rectifier got."""
-        region = _inside(stage.forward[number], stage)
+        region = inside(stage.forward[number], stage)
         if stage.pooled:
-            region = _halved(region, stage.pooled)
-        shape = (_length(region.rows), _length(region.columns), stage.channels)
+            region = halved(region, stage.pooled)
+        shape = (length(region.rows), length(region.columns), stage.channels)
         zero = work("out", shape, self._dtype)
         zero[...] = 0
         self._deliver(stage, zero, region, work)
@@ -243,14 +249,15 @@ class Engine:
     def _backward_block(self, stage: Stage, number: int, work: Workspace) -> None:
         """Carry a block's derivative through a convolution, and on through what lies before it."""
         block, before = stage.backward[number], self.plan.stages[stage.number - 1]
-        tiles = work("even", _tiles_shape(block, stage.channels), self._dtype)
+        tiles = work("even", tiles_shape(block, stage.channels), self._dtype)
         dz, top, left = self._derivative(stage, block, work)
         gather_tiles(dz, tiles, block.top - 1 - top, block.left - 1 - left, TILE)
-        dx = _spread(tile_products(tiles, self._U, self._transforms.turned, work), work)
-        region = _inside(block, stage)
+        multiply = self._multiply(stage.backward)
+        dx = _spread(tile_products(tiles, self._U, self._transforms.turned, work, multiply=multiply), work)
+        region = inside(block, stage)
         if stage.border:
             dx = _fold(dx, block, stage)
-        dx = dx[: _length(region.rows), : _length(region.columns)]
+        dx = dx[: length(region.rows), : length(region.columns)]
         if before.number == 0 and self.plan.recomputed:
             F = self._first.forward(self._planes[region.image], region.rows, region.columns, work)
             dF = self._taps.cotangent(before.link.relu.name, F, region, work)
@@ -265,14 +272,14 @@ class Engine:
         """Return the derivative with respect to a convolution's output around a block, and where it begins."""
         if not stage.pooled:
             return self._maps[_derivative_name(stage)][block.image], 0, 0
-        around = _around(block, stage)
-        return self._unpooled(stage, around, work), around.rows.start, around.columns.start
+        seen = around(block, stage)
+        return self._unpooled(stage, seen, work), seen.rows.start, seen.columns.start
 
     def _unpooled(self, stage: Stage, region: Region, work: Workspace) -> np.ndarray:
         """Return the derivative at a pool's output carried back through pool and rectifier, for a region before it."""
         pool = stage.link.pool
         assert pool is not None and stage.pooled is not None
-        half = _halved(region, stage.pooled)
+        half = halved(region, stage.pooled)
         dy = self._maps[_derivative_name(stage)][half]
         top, left = 2 * half.rows.start, 2 * half.columns.start
         height, width = 2 * dy.shape[0], 2 * dy.shape[1]
@@ -322,7 +329,7 @@ class Engine:
         target[region] = dy
 
     def _first_backward_block(self, stage: Stage, number: int, work: Workspace) -> None:
-        region = _inside(stage.forward[number], stage)
+        region = inside(stage.forward[number], stage)
         if stage.pooled:
             dz = self._unpooled(stage, region, work)
         else:
@@ -348,35 +355,6 @@ def _derivative_name(stage: Stage) -> str:
     return f"derivative {stage.number}"
 
 
-def _tiles_shape(block: Block, channels: int) -> tuple[int, int, int, int]:
-    return TILE + 2, TILE * block.rows + 2, block.columns, channels
-
-
-def _inside(block: Block, stage: Stage) -> Region:
-    """Return the part of a block that lies inside the map."""
-    rows = slice(max(block.top, 0), min(block.top + TILE * block.rows, stage.height))
-    return Region(block.image, rows, slice(max(block.left, 0), min(block.left + TILE * block.columns, stage.width)))
-
-
-def _around(block: Block, stage: Stage) -> Region:
-    """Return the part of the map that a block's tiles see."""
-    rows = slice(max(block.top - 1, 0), min(block.top + TILE * block.rows + 1, stage.height))
-    columns = slice(max(block.left - 1, 0), min(block.left + TILE * block.columns + 1, stage.width))
-    return Region(block.image, rows, columns)
-
-
-def _halved(region: Region, size: tuple[int, int]) -> Region:
-    """Return the pooled positions whose windows touch a region."""
-    rows, columns = (
-        slice(one.start // 2, min(-(-one.stop // 2), most)) for one, most in zip(region[1:], size, strict=True)
-    )
-    return Region(region.image, rows, columns)
-
-
-def _within(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
-
-
 def _spread(Y: np.ndarray, work: Workspace) -> np.ndarray:
     """Return the outputs of tiles as a map, in the workspace's buffer ``out``."""
     m, _, rows, columns, channels = Y.shape
@@ -393,7 +371,3 @@ def _fold(dx: np.ndarray, block: Block, stage: Stage) -> np.ndarray:
             if 0 <= outside - start < len(along):
                 along[repeated(outside, size, stage.pad_mode) - start] += along[outside - start]
     return dx[max(-block.top, 0) :, max(-block.left, 0) :]
-
-
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from vggnumpy import losses
+from vggnumpy.engine.regions import Region
 from vggnumpy.engine.threads import InOrder
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.losses.gram import GramStatistics
 from vggnumpy.ops.workspace import Workspace
-
-
-class Region(NamedTuple):
-    """A rectangle of one map: image, rows, columns."""
-
-    image: int
-    rows: slice
-    columns: slice
 
 
 class Taps:

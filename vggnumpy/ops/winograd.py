@@ -47,6 +47,7 @@ Sources: Winograd 1980; Lavin and Gray 2016 (the algorithm for networks).  Step 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,7 +200,12 @@ def repeated(outside: int, size: int, pad_mode: str) -> int:
 
 
 def tile_products(
-    tiles: np.ndarray, U: np.ndarray, algorithm: Algorithm, work: Workspace, bias: np.ndarray | None = None
+    tiles: np.ndarray,
+    U: np.ndarray,
+    algorithm: Algorithm,
+    work: Workspace,
+    bias: np.ndarray | None = None,
+    multiply: Callable[..., Any] = np.matmul,
 ) -> np.ndarray:
     """Return the outputs of a block of tiles: equation (2) along both axes, for all channels.
 
@@ -218,6 +224,8 @@ def tile_products(
         Its buffers ``even`` and ``odd`` are used in turn.
     bias : ndarray of K, optional
         Only for the straight algorithm, where the point 1 stands at its place.
+    multiply : callable
+        ``multiply(V, U, out=M)`` computes the t² products.
 
     Returns
     -------
@@ -234,7 +242,7 @@ def tile_products(
     V = work("even", (t, t, rows, S * C), dtype)
     _thin_product(BT, overlapping, V.transpose(0, 2, 1, 3))
     M = work("odd", (t * t, rows * S, K), dtype)
-    np.matmul(V.reshape(t * t, rows * S, C), U, out=M)
+    multiply(V.reshape(t * t, rows * S, C), U, out=M)
     if bias is not None:
         M[_ONE * t + _ONE] += bias
     half = work("even", (m, t * rows * S * K), dtype)
