@@ -78,7 +78,7 @@ def test_blas_has_one_thread_during_an_evaluation_and_its_own_number_afterwards(
 
     net = random_network(chain([conv("conv1", 4), relu("relu1"), conv("conv2", 4), relu("relu2")]), dtype="float32")
     image = np.full((8, 8, 3), 100, "float32")
-    fun = Objective(net, style=image, style_layers={"relu2": 1.0})
+    fun = Objective(net, style_images=image, style={"relu2": 1.0})
     style_loss, seen = fun._style_loss, []
     monkeypatch.setattr(fun, "_style_loss", lambda *args: seen.append(blas_threads()) or style_loss(*args))
     with threadpool_limits(3, user_api="blas"):
