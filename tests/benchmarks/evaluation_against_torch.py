@@ -13,6 +13,7 @@ OPENBLAS_L2_SIZE, which hold NumPy's BLAS back where they are set.
 * threads: ours alone with 1, 2, … threads.
 * layers: ours alone, each pass over a layer, in GFLOP/s of the direct convolution it stands for.
 * large: ours alone at 2048 and 4096.
+* transfer: 300 iterations of our L-BFGS at 256×256, on our evaluation and on PyTorch's.
 
 Needs the ``reference`` extra.
 """
@@ -141,10 +142,10 @@ def pairs(size, pooling, rounds):
             "gradient": float(np.linalg.norm(their_gradient - gradient) / np.linalg.norm(gradient)),
             "times": [],
         }
-        # With 8 bits of mantissa a maximum often changes its place.
-        bounds = {"average": 0.2, "max": 0.5} if way == "bf16 autocast" else {"average": 2e-3, "max": 2e-2}
-        bound = bounds[pooling]
-        assert results[way]["gradient"] < bound, (way, results[way])
+        if way == "bf16 autocast":  # with 8 bits a maximum often changes its place, and the gradient with it
+            assert results[way]["value"] < 0.1, (way, results[way])
+        else:
+            assert results[way]["gradient"] < {"average": 2e-3, "max": 2e-2}[pooling], (way, results[way])
         funs[way] = fun
     for _ in range(rounds):
         for way, fun in funs.items():
@@ -242,15 +243,27 @@ def large(size, pooling):
     return {"first": seconds(fun, x), "second": seconds(fun, x)}
 
 
+def transfer(size, way, iterations):
+    """Return seconds and final loss of a descent by our L-BFGS on one side's evaluation."""
+    from vggnumpy.optimize import minimize
+
+    net, content, style, _ = problem(size, "average")
+    fun = ours(net, content, style) if way == "ours" else theirs(net, content, style, way)
+    fun(content)
+    begin = time.perf_counter()
+    result = minimize(fun, content, maxiter=iterations)
+    return {"seconds": time.perf_counter() - begin, "loss": float(result.fun), "evaluations": int(result.nfev)}
+
+
 def median(values):
     """Return the middle of some numbers."""
     return sorted(values)[len(values) // 2]
 
 
-def in_a_process(function, *arguments):
-    """Call one of the functions above in a fresh process and return its result."""
+def in_a_process(function, *arguments, script=__file__):
+    """Call one of a script's functions in a fresh process and return its result."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    command = [sys.executable, __file__, "--call", json.dumps([function, *arguments])]
+    command = [sys.executable, script, "--call", json.dumps([function, *arguments])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{function} {arguments} failed:\n{done.stderr[-2000:]}")
@@ -276,7 +289,7 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--poolings", nargs="+", default=POOLINGS)
-    parser.add_argument("--parts", nargs="+", default=["pairs", "memory", "threads", "layers", "large"])
+    parser.add_argument("--parts", nargs="+", default=["pairs", "memory", "threads", "layers", "large", "transfer"])
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
@@ -303,7 +316,10 @@ def main():
             print(f"  {name:8} {direction:8} {milliseconds:7.1f} ms {speed:6.0f} GFLOP/s")
     if "large" in options.parts:
         for size in (2048, 4096):
-            print(f"{size}², ours alone:", in_a_process("large", size, "average"))
+            print(f"{size}², ours alone:", in_a_process("large", size, "average"), flush=True)
+    if "transfer" in options.parts:
+        for way in ("ours", "eager channels_last"):
+            print(f"300 iterations at 256², {way}:", in_a_process("transfer", 256, way, 300), flush=True)
 
 
 if __name__ == "__main__":

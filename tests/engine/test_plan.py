@@ -49,6 +49,7 @@ def test_chains_that_are_taken():
     found = find_chain(net, ["relu4_2", "pool1", "relu1_1"])
     assert [link.conv.name for link in found.links][-1] == "conv4_2" and len(found.links) == 10
     assert found.links[1].pool.name == "pool1" and found.links[-1].pool is None
+    assert find_chain(net, ["conv4_2", "pool1"]).links == found.links
 
 
 TAIL = [conv("conv2", 4), relu("relu2")]
@@ -57,7 +58,7 @@ TAIL = [conv("conv2", 4), relu("relu2")]
 @pytest.mark.parametrize(
     ("layers", "taps"),
     [
-        ([conv("conv1", 4), relu("relu1")], ["conv1"]),
+        ([conv("conv1", 4)], ["conv1"]),
         ([conv("conv1", 4), relu("relu1", leak=0.1)], ["relu1"]),
         ([conv("conv1", 4, 5, 2), relu("relu1")], ["relu1"]),
         ([conv("conv1", 4, pad=0), relu("relu1")], ["relu1"]),

@@ -23,7 +23,7 @@ def random_chain(seed, dtype="float64"):
     net = replace(net, table=tuple(table), pad_mode=str(rng.choice(["zero", "reflect", "replicate"])))
     height, width = rng.integers(9, 60, 2)
     x = rng.uniform(0, 255, (height, width, 3) if rng.random() < 0.5 else (2, height, width, 3)).astype(dtype)
-    taps = [layer.name for layer in layers if layer.kind != "conv"]
+    taps = [layer.name for layer in layers if layer.name != "conv0"]
     grams, contents = ([name for name in taps if rng.random() < share] for share in (0.4, 0.3))
     return net, x, grams or taps[-1:], contents
 

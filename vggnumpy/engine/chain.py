@@ -50,7 +50,7 @@ def find_chain(net: Network, taps: Iterable[str]) -> Chain | None:
     """Return how the tapped layers are computed, or None if that is not a chain the engine knows.
 
     Such a chain begins with 1×1 convolutions, if any, and goes on with 3×3 convolutions of stride and padding 1, each
-    followed by a rectifier and at most one pool of 2×2 and stride 2, whose outputs alone may be tapped.
+    followed by a rectifier and at most one pool of 2×2 and stride 2.  All but the 1×1 convolutions may be tapped.
     """
     taps = frozenset(taps)
     layers = _path(net, taps)
@@ -66,14 +66,19 @@ def find_chain(net: Network, taps: Iterable[str]) -> Chain | None:
         pool = layers[2] if len(layers) > 2 and _is_halving(layers[2]) else None
         links.append(Link(layers[0], layers[1], pool))
         del layers[: 2 + (pool is not None)]
-    ends = {layer.name for link in links for layer in (link.relu, link.pool) if layer is not None}
-    return Chain(net.name, tuple(head), tuple(links), taps) if links and taps <= ends else None
+    linked = {layer.name for link in links for layer in (link.conv, link.relu, link.pool) if layer is not None}
+    return Chain(net.name, tuple(head), tuple(links), taps) if links and taps <= linked else None
 
 
 def _path(net: Network, taps: frozenset[str]) -> list[Layer] | None:
-    """Return the layers from the image to the deepest tap if they are one path that all taps lie on."""
+    """Return the layers from the image to the deepest tap if they are one path that all taps lie on.
+
+    A convolution takes its rectifier along.
+    """
     by_name = {layer.name: layer for layer in net.table}
     deepest = max(taps, key=net.layers.index, default=INPUT)
+    rectified = [layer.name for layer in net.table if layer.kind == "relu" and layer.inputs == (deepest,)]
+    deepest = (rectified or [deepest])[0]
     path: list[Layer] = []
     while deepest != INPUT:
         layer = by_name[deepest]

@@ -25,10 +25,14 @@ class FirstLayer:
         self._matrix = np.concatenate([w.reshape(-1, self.filters), b[None]])
         self._columns = np.ascontiguousarray(self._matrix[:-1])
 
-    def forward(
-        self, planes: np.ndarray, rows: slice, columns: slice, work: Workspace, name: str = "first"
-    ) -> np.ndarray:
-        """Return relu(conv) for some rows and columns, h×w×K, in the workspace's buffer `name`.
+    def forward(self, planes: np.ndarray, rows: slice, columns: slice, work: Workspace) -> np.ndarray:
+        """Return relu(conv) for some rows and columns, as `convolve` returns conv."""
+        y = self.convolve(planes, rows, columns, work)
+        rectify(y, work)
+        return y
+
+    def convolve(self, planes: np.ndarray, rows: slice, columns: slice, work: Workspace) -> np.ndarray:
+        """Return the convolution for some rows and columns, h×w×K, in the workspace's buffer ``first``.
 
         Parameters
         ----------
@@ -43,9 +47,8 @@ class FirstLayer:
                 X[tap : tap + self.channels] = seen
                 tap += self.channels
         X[-1] = 1
-        y = work(name, (height, width, self.filters), planes.dtype)
+        y = work("first", (height, width, self.filters), planes.dtype)
         np.matmul(X.reshape(len(X), -1).T, self._matrix, out=y.reshape(-1, self.filters))
-        rectify(y, work)
         return y
 
     def backward(self, dz: np.ndarray, work: Workspace) -> np.ndarray:

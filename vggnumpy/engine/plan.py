@@ -76,7 +76,7 @@ class Stage:
         N, H, W of its convolution, and the channels that go in and come out.
     pooled : (int, int) or None
         Height and width after its pool.
-    relu_tapped, pool_tapped : bool
+    conv_tapped, relu_tapped, pool_tapped : bool
     pad_mode : str
     forward, backward : tuple of Block
         Parts of the map that are computed at one time in either direction.  Backward they are parts of the padded
@@ -91,6 +91,7 @@ class Stage:
     depth: int
     channels: int
     pooled: tuple[int, int] | None
+    conv_tapped: bool
     relu_tapped: bool
     pool_tapped: bool
     pad_mode: str
@@ -149,7 +150,7 @@ class Plan:
     def features_shape(self, layer: str) -> tuple[int, int, int, int]:
         """Return N×H×W×C of the features at a tapped layer."""
         for stage in self.stages:
-            if stage.link.relu.name == layer:
+            if layer in (stage.link.conv.name, stage.link.relu.name):
                 return stage.images, stage.height, stage.width, stage.channels
             if stage.pooled and stage.link.pool is not None and stage.link.pool.name == layer:
                 return stage.images, *stage.pooled, stage.channels
@@ -183,7 +184,7 @@ def make_plan(
         If the image is too small for a pool.
     """
     stages = tuple(_stages(chain, widths, shape, pad_mode))
-    recomputed = len(stages) > 1 and stages[0].pooled is None
+    recomputed = len(stages) > 1 and stages[0].pooled is None and not stages[0].conv_tapped
     buffers, arena = _place(list(_buffers(stages, recomputed, dtype)))
     itemsize = np.dtype(dtype).itemsize
     images, height, width = shape
@@ -220,6 +221,7 @@ def _stages(
             width,
             *widths[link.conv.name],
             (pooled[0], pooled[1]) if pooled else None,
+            link.conv.name in chain.taps,
             link.relu.name in chain.taps,
             link.pool is not None and link.pool.name in chain.taps,
             mode,
@@ -262,10 +264,12 @@ def _buffers(stages: tuple[Stage, ...], recomputed: bool, dtype: str) -> Iterato
     """Yield what each stage keeps, and the derivatives that pass between stages."""
     end = 2 * len(stages)
     for stage in stages[1:] if recomputed else stages:
-        s, last = stage.number, stage.number == len(stages) - 1
+        s = stage.number
         whole = (stage.images, stage.height, stage.width)
         small = (stage.images, *stage.pooled) if stage.pooled else whole
         maximum = stage.link.pool is not None and stage.link.pool.method == "max"
+        if stage.conv_tapped:
+            yield Buffer(f"conv {s}", (*whole, stage.channels), dtype, s, end - s)
         if stage.relu_tapped or not stage.pooled:
             # Where losses sit, the derivative replaces the features entry by entry.
             yield Buffer(f"relu {s}", (*whole, stage.channels), dtype, s, end - s if stage.relu_tapped else s + 1)
@@ -276,7 +280,7 @@ def _buffers(stages: tuple[Stage, ...], recomputed: bool, dtype: str) -> Iterato
         elif not stage.relu_tapped:
             yield Buffer(f"bits {s}", (*whole, bit_bytes(stage.channels)), "uint8", s, end - s)
         tapped = stage.pool_tapped if stage.pooled else stage.relu_tapped
-        if not (tapped or last):
+        if not tapped:
             yield Buffer(f"derivative {s}", (*small, stage.channels), dtype, end - s - 1, end - s)
 
 

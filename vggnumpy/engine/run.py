@@ -112,6 +112,8 @@ class Engine:
         for stage in self.plan.stages:
             if stage.link.pool is not None and stage.link.pool.name == layer:
                 return self._maps[f"pool {stage.number}"].copy()
+            if stage.link.conv.name == layer:
+                return self._maps[f"conv {stage.number}"].copy()
             if stage.link.relu.name == layer and not (self.plan.recomputed and stage.number == 0):
                 return self._maps[f"relu {stage.number}"].copy()
         stage = self.plan.stages[0]
@@ -181,12 +183,17 @@ class Engine:
         block = stage.forward[number]
         region = inside(block, stage)
         if stage.number == 0:
-            y = self._first.forward(self._planes[block.image], region.rows, region.columns, work)
+            whole = self._first.convolve(self._planes[block.image], region.rows, region.columns, work)
         else:
             tiles = work("even", tiles_shape(block, stage.depth), self._dtype)
             self._load_features(stage, block, number, tiles, work)
-            y = self._convolve(stage, tiles, work)[: length(region.rows), : length(region.columns)]
+            whole = self._convolve(stage, tiles, work)
+        y = whole[: length(region.rows), : length(region.columns)]
         s, relu = stage.number, stage.link.relu.name
+        if stage.conv_tapped:
+            self._taps.collect(stage.link.conv.name, number, y, region, work)
+            self._maps[f"conv {s}"][region] = y
+        rectify(whole, work)
         if stage.relu_tapped:
             self._taps.collect(relu, number, y, region, work)
         if stage.relu_tapped or not stage.pooled:
@@ -212,11 +219,10 @@ class Engine:
         gather_tiles(x, tiles, top, left, TILE, stage.pad_mode)
 
     def _convolve(self, stage: Stage, tiles: np.ndarray, work: Workspace) -> np.ndarray:
-        """Return relu(convolution) of gathered tiles, as a map."""
+        """Return the convolution of gathered tiles, as a map."""
         bias = self.net.weights[stage.link.conv.name][1]
         multiply = self._multiply(stage.forward)
         Y = tile_products(tiles, self._U, self._transforms.straight, work, bias, multiply)
-        rectify(Y, work)
         return _spread(Y, work)
 
     def _pool(self, stage: Stage, number: int, y: np.ndarray, region: Region, work: Workspace) -> None:
@@ -307,7 +313,7 @@ class Engine:
     def _through_rectifier(
         self, stage: Stage, dy: np.ndarray, region: Region, work: Workspace, masked: bool = False
     ) -> None:
-        """Add the losses' derivative at a rectifier to `dy`, and set to zero what it did not let through."""
+        """Carry `dy` through a rectifier, adding the losses' derivatives behind and before it."""
         if stage.relu_tapped:
             F = self._maps[f"relu {stage.number}"][region]
             dF = self._taps.cotangent(stage.link.relu.name, F, region, work)
@@ -316,6 +322,10 @@ class Engine:
             dy *= factors(is_positive(F, work), stage.channels, self._dtype, work)
         elif not masked:
             dy *= factors(self._maps[f"bits {stage.number}"][region], stage.channels, self._dtype, work)
+        if stage.conv_tapped:
+            dF = self._taps.cotangent(stage.link.conv.name, self._maps[f"conv {stage.number}"][region], region, work)
+            if dF is not None:
+                dy += dF
 
     def _deliver(self, stage: Stage, dy: np.ndarray, region: Region, work: Workspace) -> None:
         """Take the derivative at a stage's output, add the losses' and store it, rectified if there is no pool."""
