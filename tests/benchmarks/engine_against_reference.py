@@ -50,7 +50,7 @@ def gradient(name, size, pooling):
     _, fast = objective(net, content, style, "fused")(x)
     double = [image.astype("float64") for image in (content, style, x)]
     _, exact = objective(net.astype("float64"), *double[:2], "reference")(double[2])
-    norm = np.linalg.norm(exact)
+    fast, norm = fast.astype("float64"), np.linalg.norm(exact)
     return [float(np.linalg.norm(fast - exact) / norm), float(np.vdot(fast, exact) / norm / np.linalg.norm(fast))]
 
 
