@@ -5,14 +5,9 @@ import pytest
 
 from vggnumpy import ops
 from vggnumpy.gradcheck import check_adjoint, check_vjp
-from vggnumpy.ops.winograd import (
-    POINTS,
-    gather_tiles,
-    transform_filters,
-    transforms,
-    winograd_conv,
-    winograd_conv_backward_input,
-)
+from vggnumpy.ops.winograd import winograd_conv, winograd_conv_backward_filter, winograd_conv_backward_input
+from vggnumpy.ops.winograd_matrices import POINTS, transforms
+from vggnumpy.ops.winograd_tiles import gather_tiles, transform_filters
 
 TILES = (4, 6)
 SHAPES = [(9, 14, 5), (2, 17, 6, 3), (1, 1, 1, 2), (1, 2, 3, 4), (5, 1, 3), (24, 25, 70), (3, 70, 9)]
@@ -64,6 +59,30 @@ def test_the_backward_pass_is_the_transpose_and_the_derivative(pad_mode, tile):
 
     assert check_adjoint(forward, winograd_conv_backward_input, x) < 1e-13
     assert check_vjp(lambda at: winograd_conv(at, w, b, pad_mode, tile), winograd_conv_backward_input, x) < 1e-8
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("pad_mode", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if min(shape[-3:-1]) > 1])
+def test_the_filters_derivative_is_the_exact_one(shape, pad_mode, tile):
+    x, w, b = operands(shape)
+    y, cache = winograd_conv(x, w, b, pad_mode, tile)
+    dy = np.random.default_rng(5).standard_normal(y.shape)
+    dw, db = winograd_conv_backward_filter(dy, x, cache)
+    exact = ops.conv_backward_filter(dy, x, ops.conv(x, w, b, pad_mode=pad_mode)[1])
+    assert relative(dw, exact[0]) < 1e-13 and relative(db, exact[1]) < 1e-13
+    backward = lambda dy, cache: winograd_conv_backward_filter(dy, x, cache)[0]  # noqa: E731
+    assert check_vjp(lambda w: winograd_conv(x, w, b, pad_mode, tile), backward, w) < 1e-8
+
+
+@pytest.mark.parametrize(("tile", "bound"), [(4, 3e-6), (6, 2e-5)])
+def test_in_float32_the_filters_derivative_has_a_small_error(tile, bound):
+    x, w, b = operands((4, 32, 32, 64), 64)
+    dy = np.random.default_rng(6).standard_normal((4, 32, 32, 64))
+    exact, _ = ops.conv_backward_filter(dy, x, ops.conv(x, w, b)[1])
+    cache = winograd_conv(x.astype("f4"), w.astype("f4"), tile=tile)[1]
+    dw, db = winograd_conv_backward_filter(dy.astype("f4"), x.astype("f4"), cache)
+    assert dw.dtype == db.dtype == "float32" and relative(dw, exact) < bound
 
 
 @pytest.mark.parametrize("tile", TILES)

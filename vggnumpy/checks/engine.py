@@ -15,7 +15,12 @@ from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.objective import Objective
 from vggnumpy.ops.pad import PAD_MODES
-from vggnumpy.ops.winograd import winograd_conv, winograd_conv_backward_input
+from vggnumpy.ops.winograd import (
+    WinogradCache,
+    winograd_conv,
+    winograd_conv_backward_filter,
+    winograd_conv_backward_input,
+)
 
 
 def engine_checks() -> Iterator[NamedMeasure]:
@@ -26,10 +31,17 @@ def engine_checks() -> Iterator[NamedMeasure]:
         for tile in (4, 6):
             forward = partial(winograd_conv, w=w, pad_mode=pad_mode, tile=tile)
             yield from linear(f"winograd_conv, {pad_mode}, tile {tile}", forward, winograd_conv_backward_input, x)
+            of_filters = partial(winograd_conv, x, pad_mode=pad_mode, tile=tile)
+            yield from linear(f"winograd_conv filters, {pad_mode}, tile {tile}", of_filters, partial(_dfilters, x), w)
     for pooling in ("max", "average"):
         for pad_mode, rounding in zip(PAD_MODES, ("floor", "ceil", "floor"), strict=True):
             measure = partial(_check_fused, pooling, pad_mode, rounding)
             yield f"Objective by the engine, {pooling} pooling, {rounding}, {pad_mode}", measure
+
+
+def _dfilters(x: np.ndarray, dy: np.ndarray, cache: WinogradCache) -> np.ndarray:
+    dw: np.ndarray = winograd_conv_backward_filter(dy, x, cache)[0]
+    return dw
 
 
 def _check_fused(pooling: str, pad_mode: str, rounding: str) -> float:

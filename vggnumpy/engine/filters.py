@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.engine.threads import Workers
-from vggnumpy.ops.winograd import transform_filters
+from vggnumpy.ops.winograd_tiles import transform_filters
 from vggnumpy.ops.workspace import Workspace
 
 _CHANNELS = 32  # transformed at one time

@@ -21,7 +21,8 @@ from vggnumpy.losses.gram import GramStatistics
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.steps import backward_step, forward_step
 from vggnumpy.ops.pad import pad, pad_backward
-from vggnumpy.ops.winograd import gather_tiles, repeated, spread_tiles, tile_products, transforms
+from vggnumpy.ops.winograd_matrices import transforms
+from vggnumpy.ops.winograd_tiles import gather_tiles, repeated, spread_tiles, tile_products
 from vggnumpy.ops.workspace import Workspace
 
 
