@@ -144,8 +144,8 @@ def pairs(size, pooling, rounds):
         }
         if way == "bf16 autocast":  # with 8 bits a maximum often changes its place, and the gradient with it
             assert results[way]["value"] < 0.1, (way, results[way])
-        else:
-            assert results[way]["gradient"] < {"average": 2e-3, "max": 2e-2}[pooling], (way, results[way])
+        else:  # both round, and where a rectifier's input is almost 0 they may disagree on its sign
+            assert results[way]["gradient"] < {"average": 5e-3, "max": 2e-2}[pooling], (way, results[way])
         funs[way] = fun
     for _ in range(rounds):
         for way, fun in funs.items():
