@@ -26,9 +26,10 @@ ROOMS = {
     "checks": {"engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},
-    "formats": {"nets", "ops", "backend", "files", "errors"},
+    "formats": {"nets", "ops", "backend", "images", "files", "errors"},
     "presets": {"nets", "losses", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
+    "training": {"engine", "formats", "nets", "ops", "backend", "errors"},
     "evaluate": {"nets", "images", "backend", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.

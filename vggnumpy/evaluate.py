@@ -113,6 +113,38 @@ def class_scores(net: Network, original: Any, styled: Iterable[Any], box: Box | 
     return scores
 
 
+def error_rate(net: Network, pixels: np.ndarray, labels: np.ndarray, batch: int = 100) -> float:
+    """Return the share (0–1) of pictures that a network's classifier gets wrong, one view of each.
+
+    Parameters
+    ----------
+    net : Network
+        With a softmax at its end that has as many classes as there are labels, for pictures of this size.
+    pixels : ndarray, N×H×W×3, RGB 0–255
+    labels : ndarray of N
+    batch : int
+        Pictures at a time.
+
+    Raises
+    ------
+    InputError
+        If the network has no classifier, or one for other pictures.
+    """
+    last, wrong = _score_layer(net), 0
+    if net.image_size is not None and net.image_size != pixels.shape[1:3]:
+        raise InputError(
+            f"network {net.name} classifies pictures of {net.image_size[1]}×{net.image_size[0]} pixels; these are "
+            f"{pixels.shape[2]}×{pixels.shape[1]}"
+        )
+    for begin in range(0, len(pixels), batch):
+        features, _ = net.forward(pixels[begin : begin + batch].astype(net.dtype), [last])
+        scores = to_host(features[last]).mean(axis=(1, 2))
+        if scores.shape[1] <= labels.max():
+            raise InputError(f"network {net.name} knows {scores.shape[1]} classes; these are {labels.max() + 1}")
+        wrong += int((scores.argmax(axis=1) != labels[begin : begin + batch]).sum())
+    return wrong / len(pixels)
+
+
 def class_name(net: Network, number: int) -> str:
     """Return the name of a class, or its number where the network's file has no names."""
     return net.classes[number] if number < len(net.classes) else f"class {number}"

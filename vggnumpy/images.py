@@ -90,6 +90,23 @@ def read_picture(path: PathLike) -> Picture:
             raise InputError(f"{path}: the picture is damaged or cut short: {reason(error)}") from error
 
 
+def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a small picture file in memory, H×W×3, as it stores them.
+
+    Raises
+    ------
+    InputError
+        If it cannot be decoded.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"a picture cannot be decoded: {reason(error)}") from None
+
+
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
     """Set Pillow to raise on truncated files, and leave the limit on size to `_check_header`."""

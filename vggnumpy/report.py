@@ -74,3 +74,32 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
         figure.savefig(temporary, dpi=120, format="png")
+
+
+def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> None:
+    """Plot loss and share of wrong answers against the pass, and write the picture whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG file.
+    log : list of dict
+        From `vggnumpy.training.loop.Trainer`.
+    title : str
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left = figure.subplots()
+    right = left.twinx()
+    passes = [row["pass"] for row in log]
+    (loss,) = left.plot(passes, [row["loss"] for row in log], color="C0", label="loss")
+    (error,) = right.plot(passes, [100 * row["error"] for row in log], color="C1", label="error of training, %")
+    left.set(xlabel="pass", ylabel="loss", title=title)
+    right.set(ylabel="wrong answers on shifted and mirrored training pictures, %", ylim=(0, None))
+    left.legend(handles=[loss, error])
+    left.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

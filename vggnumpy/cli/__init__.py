@@ -1,4 +1,4 @@
-"""The command line: ``vggnumpy transfer``, ``demo``, ``weights``, ``convert``, ``score``, ``gradcheck``, ``info``."""
+"""The command line: ``vggnumpy transfer``, ``demo``, ``weights``, ``convert``, ``score``, ``train`` and the checks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vggnumpy.cli.checks import add_gradcheck, add_info
 from vggnumpy.cli.common import Parser
 from vggnumpy.cli.convert import add_convert
 from vggnumpy.cli.score import add_score
+from vggnumpy.cli.train import add_train
 from vggnumpy.cli.transfer import add_demo, add_transfer
 from vggnumpy.cli.weights import add_weights
 from vggnumpy.errors import InputError
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_weights(commands)
     add_convert(commands)
     add_score(commands)
+    add_train(commands)
     add_gradcheck(commands)
     add_info(commands)
     return parser

@@ -36,6 +36,16 @@ def add_score(commands: Any) -> None:
         help="left, top, width, height of the part to look at; stretched to a square",
     )
     classes.add_argument("--json", action="store_true", help="print the scores as JSON")
+    cifar = command(
+        measures,
+        "cifar",
+        _cifar,
+        "tell how many of CIFAR-10's test pictures a classifier gets wrong",
+        "\n\nOne view of each picture, as it is stored.\n\nexample:\n  vggnumpy score cifar cifar-10-python.tar.gz",
+    )
+    cifar.add_argument("data", metavar="CIFAR10", help="archive, folder of batches, or HDF5 file with JPEG pictures")
+    cifar.add_argument("--weights", default="builtin", metavar="NET", help="name or file (default builtin)")
+    cifar.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _box(text: str) -> tuple[int, ...]:
@@ -63,4 +73,19 @@ def _class(arguments: argparse.Namespace) -> int:
         return 0
     print(f"network {net.name}, class of {arguments.original}: {scores[0].class_name}")
     print(score_table(names, scores))
+    return 0
+
+
+def _cifar(arguments: argparse.Namespace) -> int:
+    from vggnumpy.evaluate import error_rate
+    from vggnumpy.formats.cifar import read_cifar
+    from vggnumpy.formats.load import load_network
+
+    net = load_network(arguments.weights)
+    pixels, labels, note = read_cifar(arguments.data, "test")
+    error = error_rate(net, pixels, labels)
+    if arguments.json:
+        print(json.dumps({"network": net.name, "pictures": len(labels), "note": note, "error": error}, indent=2))
+    else:
+        print(f"network {net.name}: {error:.2%} of {len(labels)} test pictures wrong" + (f" ({note})" if note else ""))
     return 0
