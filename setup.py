@@ -34,6 +34,7 @@ setup(
         "cuda13": ["cupy-cuda13x[ctk]>=14.0.1,!=14.1.0"],
         "test": [
             "pytest>=8.3",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.112",
             "build>=1.2",
             "setuptools>=77",
