@@ -43,6 +43,7 @@ def test_the_folder_beside_the_package_comes_second(
 ) -> None:
     clone = tmp_path / "clone"
     (clone / "weights").mkdir(parents=True)
+    (clone / "setup.py").touch()
     monkeypatch.setattr(load, "__file__", str(clone / "vggnumpy" / "formats" / "load.py"))
     for name in ("small.h5", "other.h5"):
         write_weights(clone / "weights" / name, NETWORK)
@@ -50,6 +51,11 @@ def test_the_folder_beside_the_package_comes_second(
     assert find_weights("other") == clone / "weights" / "other.h5"
     monkeypatch.delenv("VGGNUMPY_WEIGHTS")
     assert find_weights("small") == clone / "weights" / "small.h5"
+    (clone / "setup.py").unlink()
+    assert find_weights("small") is None, "a folder of installed packages may hold somebody else's weights"
+    (clone / "vggnumpy" / "weights").mkdir(parents=True)
+    write_weights(clone / "vggnumpy" / "weights" / "small.h5", NETWORK)
+    assert find_weights("small") == clone / "vggnumpy" / "weights" / "small.h5"
 
 
 def test_the_folder_beside_the_package_is_the_clone_s(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ def test_train_writes_a_network_that_score_reads(data, tmp_path, capsys):
     assert net.classes[0] == "airplane" and net.provenance["stored"] == "float16" and net.image_size == (32, 32)
     record = json.loads((tmp_path / "net.json").read_text())
     assert record["digest"] == net.provenance["digest"] and len(record["log"]) == 2
+    stored = json.loads(net.provenance["training"])
+    assert stored["settings"] == record["settings"] and stored["last_pass"] == record["log"][-1]
     assert main(["score", "cifar", "cifar", "--weights", "net.h5", "--json"]) == 0
     assert 0 <= json.loads(capsys.readouterr().out)["error"] <= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ def _train(arguments: argparse.Namespace) -> int:
             print(f"vggnumpy: interrupted; {checkpoint} has everything, go on with --resume", file=sys.stderr)
             return 130
     source = "trained by vggnumpy train on CIFAR-10" + (f" ({pictures.note})" if pictures.note else "")
+    seconds = sum(row["seconds"] for row in trainer.log)
+    facts = {"settings": vars(settings), "seconds": round(seconds), "versions": report.versions()}
     net = to_network(
         settings.architecture,
         trainer.model.table,
@@ -102,21 +105,10 @@ def _train(arguments: argparse.Namespace) -> int:
         trainer.mean,
         trainer.scale,
         CLASSES,
-        {"source": source, "license": "MIT"},
+        {"source": source, "license": "MIT", "training": json.dumps({**facts, "last_pass": trainer.log[-1]})},
     )
     digest = write_weights(out, net, arguments.dtype)
-    report.write_json(
-        record,
-        {
-            "network": out.name,
-            "digest": digest,
-            "source": source,
-            "settings": vars(settings),
-            "log": trainer.log,
-            "versions": report.versions(),
-        },
-    )
+    report.write_json(record, {"network": out.name, "digest": digest, "source": source, **facts, "log": trainer.log})
     report.plot_training(plot, trainer.log, f"{settings.architecture} on {source.removeprefix('trained by ')}")
-    total = sum(row["seconds"] for row in trainer.log)
-    print(f"wrote {out} ({digest[:16]}…), {record} and {plot}; {total / 60:.0f} minutes of training")
+    print(f"wrote {out} ({digest[:16]}…), {record} and {plot}; {seconds / 60:.0f} minutes of training")
     return 0

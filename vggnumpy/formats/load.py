@@ -85,8 +85,8 @@ def find_weights(name: str) -> Path | None:
     """Return the weights file of a name such as ``"vgg19"``, or None where there is none.
 
     Looked for is ``NAME.h5`` in the folder that the environment variable VGGNUMPY_WEIGHTS names, then in the
-    ``weights`` folder beside the package, which a clone and an editable install have, then in `cache_folder`, where
-    ``vggnumpy weights fetch`` puts networks.
+    ``weights`` folder, which a wheel has in the package and a clone or an editable install beside it, then in
+    `cache_folder`, where ``vggnumpy weights fetch`` puts networks.
 
     Raises
     ------
@@ -108,9 +108,11 @@ def weights_folders() -> Iterator[Path]:
         if not own.is_dir():
             raise InputError(f"the environment variable {VARIABLE} names {chosen}, which is not a folder; correct it")
         yield own
-    beside = Path(__file__).parents[2] / "weights"
-    if beside.is_dir():
-        yield beside
+    package = Path(__file__).parents[1]
+    if (package / "weights").is_dir():
+        yield package / "weights"
+    elif (package.parent / "setup.py").is_file() and (package.parent / "weights").is_dir():
+        yield package.parent / "weights"  # without setup.py it is somebody else's, in a folder of installed packages
     cache = cache_folder()
     if cache.is_dir():
         yield cache

@@ -33,7 +33,8 @@ FORMAT = "vggnumpy weights 1"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 STORED_DTYPES = ("float16", "float32", "float64")
 WORKING_DTYPES = ("float32", "float64")
-TEXTS = ("architecture", "source", "source_sha256", "license", "channel_order", "pad_mode", "layers", "digest")
+PROVENANCE = ("source", "source_sha256", "license", "training")
+TEXTS = ("architecture", *PROVENANCE, "channel_order", "pad_mode", "layers", "digest")
 VECTORS = ("mean", "scale")
 ATTRIBUTES = ("format", *TEXTS, *VECTORS, "image_size", "classes")
 # What HDF5 and h5py raise on damaged files, apart from InputError.
@@ -49,7 +50,8 @@ def write_weights(path: PathLike, net: Network, dtype: str | None = None) -> str
     path : str or os.PathLike
         The file to write, whole or not at all; one that exists is replaced.
     net : Network
-        ``source``, ``source_sha256`` and ``license`` are taken from its provenance, empty where it has none.
+        ``source``, ``source_sha256``, ``license`` and ``training`` are taken from its provenance, empty where it has
+        none.
     dtype : {"float16", "float32", "float64"}, optional
         How the numbers are stored, by default in the network's own dtype; a narrower one rounds them.
 
@@ -76,7 +78,7 @@ def write_weights(path: PathLike, net: Network, dtype: str | None = None) -> str
     attributes: dict[str, Any] = {
         "format": FORMAT,
         "architecture": net.name,
-        **{name: str(net.provenance.get(name, "")) for name in ("source", "source_sha256", "license")},
+        **{name: str(net.provenance.get(name, "")) for name in PROVENANCE},
         "channel_order": net.channel_order,
         "mean": np.array(net.mean, "<f8"),
         "scale": np.array(net.scale, "<f8"),
@@ -124,8 +126,8 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
     Returns
     -------
     Network
-        Its ``provenance`` holds ``source``, ``source_sha256``, ``license``, ``digest``, the name of the ``file``
-        and the widest dtype ``stored`` in it.
+        Its ``provenance`` holds ``source``, ``source_sha256``, ``license``, ``digest``, the name of the ``file``, the
+        widest dtype ``stored`` in it, and for a network of our own the record of its ``training``.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
         check_hdf5(stream)
         # Through the open stream, so that HDF5 takes no lock: some network drives refuse locks.
         with h5py.File(stream, "r") as file:
-            attributes = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
+            attributes = {"training": "", **{name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}}
             _check_attributes(attributes)
             table = _parse_table(attributes["layers"])
             datasets = _datasets(file)
@@ -177,7 +179,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
             scale=tuple(map(float, attributes["scale"])),
             pad_mode=attributes["pad_mode"],
             provenance={
-                **{name: attributes[name] for name in ("source", "source_sha256", "license", "digest")},
+                **{name: attributes[name] for name in (*PROVENANCE, "digest") if name != "training" or attributes[name]},
                 "file": Path(path).name,
                 "stored": np.result_type(*stored_dtypes).name,
             },
