@@ -18,6 +18,7 @@ from vggnumpy.gradcheck import (
 )
 from vggnumpy.nets import ARCHITECTURES, Network, fit_table, random_network
 from vggnumpy.objective import Objective
+from vggnumpy.training import Model
 
 
 def names(start):
@@ -111,6 +112,17 @@ def test_the_window_of_an_even_size_is_mirrored_backward(monkeypatch):
     original = module._window_sum
     monkeypatch.setattr(module, "_window_sum", lambda values, before, after: original(values, *sorted((before, after))))
     assert failed("lrn_backward") == ["lrn_backward, size 4: difference"]
+
+
+def test_one_per_cent_in_a_weight_s_gradient_fails_every_check_of_training(monkeypatch):
+    original = Model.gradients
+
+    def planted(self, *args):
+        loss, errors, gradients = original(self, *args)
+        return loss, errors, {name: tuple(1.01 * part for part in parts) for name, parts in gradients.items()}
+
+    monkeypatch.setattr(Model, "gradients", planted)
+    assert failed("training, ") == names("training, ")
 
 
 PARTS_OF_LOSSES = [

@@ -23,7 +23,7 @@ ROOMS = {
     "gradcheck": {"errors"},
     "styles": {"nets", "losses", "backend", "errors"},
     "objective": {"engine", "styles", "nets", "losses", "backend", "errors"},
-    "checks": {"engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
+    "checks": {"training", "engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},
     "formats": {"nets", "ops", "backend", "images", "files", "errors"},

@@ -1,4 +1,4 @@
-"""What ``vggnumpy gradcheck`` checks: every operator, loss and regulariser, whole objectives, and the engine.
+"""What ``vggnumpy gradcheck`` checks: every operator, loss and regulariser, whole objectives, the engine, and training.
 
 Each line names one gradient.  It passes if its relative error is at most `TOLERANCE`.
 """
@@ -14,6 +14,7 @@ from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.checks.methods import method_checks
 from vggnumpy.checks.networks import network_checks
 from vggnumpy.checks.operators import operator_checks
+from vggnumpy.checks.training import training_checks
 
 TOLERANCE = 1e-6
 
@@ -52,3 +53,4 @@ def all_checks() -> Iterator[NamedMeasure]:
     yield from method_checks()
     yield from network_checks()
     yield from engine_checks()
+    yield from training_checks()

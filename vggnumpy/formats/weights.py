@@ -127,7 +127,8 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
     -------
     Network
         Its ``provenance`` holds ``source``, ``source_sha256``, ``license``, ``digest``, the name of the ``file``, the
-        widest dtype ``stored`` in it, and for a network of our own the record of its ``training``.
+        widest dtype ``stored`` in it, and the record of its ``training``, empty for a network that was not
+        trained here.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
             scale=tuple(map(float, attributes["scale"])),
             pad_mode=attributes["pad_mode"],
             provenance={
-                **{name: attributes[name] for name in (*PROVENANCE, "digest") if name != "training" or attributes[name]},
+                **{name: attributes[name] for name in (*PROVENANCE, "digest")},
                 "file": Path(path).name,
                 "stored": np.result_type(*stored_dtypes).name,
             },
