@@ -24,7 +24,7 @@ SHAPES = {
     "conv2_1": (3, 3, 5, 6),
     "conv1_1_aux": (1, 1, 4, 7),
 }
-PROVENANCE = {"source": "original.pth", "source_sha256": "5" * 64, "license": "CC BY 4.0 — “quoted”"}
+PROVENANCE = {"source": "original.pth", "source_sha256": "5" * 64, "license": "CC BY 4.0 — “quoted”", "training": "{}"}
 
 
 def small_network(dtype: str = "float32") -> Network:
