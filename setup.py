@@ -17,7 +17,10 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["vggnumpy", "vggnumpy.*"]), "vggnumpy.weights"],
     package_dir={"vggnumpy.weights": "weights"},
-    package_data={"vggnumpy": ["py.typed", "pictures/*"], "vggnumpy.weights": ["README.md", "builtin.*"]},
+    package_data={
+        "vggnumpy": ["py.typed", "pictures/*", "ops/*.cu", "ops/*.cuh"],
+        "vggnumpy.weights": ["README.md", "builtin.*"],
+    },
     install_requires=[
         "numpy>=2.0",
         "scipy>=1.14",

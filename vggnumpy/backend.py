@@ -6,25 +6,30 @@ that ``import vggnumpy`` never imports it.  This is the only file that may impor
 
 An *operator* is a function with one body per backend.  `operator` turns a NumPy body into one, `add_body` adds
 another backend's body beside it, and ``operator(any_array=True)`` says that one body, written with array
-methods and `array_module`, serves every array type.
+methods and `array_module`, serves every array type.  The bodies for CUDA arrays of the operators in ``x.py`` are in
+``x_cuda.py``, which is imported when the first such array arrives, and their kernels in ``x.cu``.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
+from vggnumpy.cuda import read_source
 from vggnumpy.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 FLOAT_TYPES = ("float32", "float64")
+
+Kernel = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,19 @@ class Backend:
         The type of its arrays.
     to_host : callable
         Turns one of its arrays into a NumPy array.
+    kernel : callable, optional
+        ``kernel(source, expression)`` compiles a kernel for the current device, once, and returns it; for CUDA arrays.
+        The source is a path inside the package, ``"ops/relu.cu"``, the expression a name of C++,
+        ``"relu_forward<float>"``.  The kernel is called with ``(grid, block, args, shared_mem=0)``: two tuples of
+        integers, and the arguments, which are arrays in C order (passed as pointers), NumPy's scalars of the type that
+        the parameter has, and NumPy arrays of one structured entry (structs, passed by value).
     """
 
     name: str
     xp: Any
     array_type: type
     to_host: Callable[[Any], np.ndarray]
+    kernel: Callable[[str, str], Kernel] | None = None
 
 
 NUMPY = Backend("numpy", np, np.ndarray, np.asarray)
@@ -56,7 +68,7 @@ _bodies: dict[str, dict[str, Callable[..., Any]]] = {}
 
 def register_backend(backend: Backend) -> None:
     """Make arrays of `backend.array_type` known; a backend of the same name is replaced."""
-    _backends[:] = [known for known in _backends if known.name != backend.name] + [backend]
+    _backends[:] = [*(known for known in _backends if known.name != backend.name), backend]
 
 
 def _backend_of_one(array: Any) -> Backend | None:
@@ -70,37 +82,106 @@ def _backend_of_one(array: Any) -> Backend | None:
 
 def _load_cupy() -> Backend:
     cupy = importlib.import_module("cupy")
-    backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy)
+    backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy, _cuda_kernel)
     register_backend(backend)
     return backend
 
 
+def _cuda_kernel(source: str, expression: str) -> Kernel:
+    """Return a kernel for the current device; see `Backend.kernel`."""
+    return _compile_for(_load_cupy().xp.cuda.Device().id, source, expression)
+
+
+@functools.cache
+def _compile_for(device: int, source: str, expression: str) -> Kernel:
+    """Compile one instance of a kernel by NVRTC and load it on a device, which is the current one.
+
+    CuPy's own `RawModule` would do, but for Hopper's warpgroup instructions: they need the target ``sm_90a``, and it
+    only ever asks for ``sm_90``.
+    """
+    cuda = _load_cupy().xp.cuda
+    capability = cuda.Device(device).compute_capability
+    module = cuda.function.Module()
+    cubin, name = compile_source(source, expression, "90a" if capability == "90" else capability)
+    module.load(cubin)
+    compiled = module.get_function(name)
+    opted_in = 48 << 10  # what every kernel may use of shared memory unless it asks for more
+
+    def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared_mem: int = 0) -> None:
+        nonlocal opted_in
+        if shared_mem > opted_in:
+            attribute = cuda.driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            cuda.driver.funcSetAttribute(compiled.ptr, attribute, shared_mem)
+            opted_in = shared_mem
+        compiled(grid, block, args, shared_mem)
+
+    return launch
+
+
+def compile_source(source: str, expression: str, capability: str) -> tuple[bytes, str]:
+    """Compile one instance of a kernel for a compute capability, such as ``"90a"``; this needs CuPy but no GPU.
+
+    Returns
+    -------
+    cubin : bytes
+    name : str
+        The kernel's (mangled) name in it.
+    """
+    nvrtc = _load_cupy().xp.cuda.nvrtc
+    program = nvrtc.createProgram(read_source(source), source, (), ())
+    try:
+        nvrtc.addNameExpression(program, expression)
+        try:
+            nvrtc.compileProgram(program, (f"-arch=sm_{capability}", "-std=c++17", "-lineinfo"))
+        except nvrtc.NVRTCError:
+            log = nvrtc.getProgramLog(program)
+            raise RuntimeError(f"{expression} of {source} does not compile for sm_{capability}:\n{log}") from None
+        return nvrtc.getCUBIN(program), nvrtc.getLoweredName(program, expression)
+    finally:
+        nvrtc.destroyProgram(program)
+
+
 def select_device(device: str) -> Backend:
-    """Return the backend that a device name means.
+    """Return the backend that a device name means, and make that device the current one.
 
     Parameters
     ----------
     device : str
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``.  Until the CUDA kernels are part of the package,
-        ``"auto"`` is the CPU.
+        ``"cpu"``; ``"cuda"``, the current CUDA GPU; ``"cuda:N"``, GPU number N, counted from 0; or ``"auto"``: the GPU
+        if CuPy is installed and finds one, else the CPU.
 
     Raises
     ------
     InputError
         If the name is unknown or the device cannot be used; the message says why.
     """
-    if device in ("cpu", "auto"):
-        return NUMPY
     kind, _, number = device.partition(":")
-    if kind != "cuda" or (number and not number.isdigit()):
+    if device not in ("cpu", "auto") and (kind != "cuda" or (number and not number.isdecimal()) or device == "cuda:"):
         raise InputError(f"device {device!r} is unknown; expected cpu, cuda, cuda:N or auto")
+    if device == "cpu":
+        return NUMPY
+    cuda, problem = _usable_cuda()
+    if cuda is None:
+        if device == "auto":
+            return NUMPY
+        raise InputError(f"device {device!r} cannot be used because {problem}; use --device cpu")
+    if number:
+        count = cuda.xp.cuda.runtime.getDeviceCount()
+        if int(number) >= count:
+            raise InputError(f"device {device!r} cannot be used because there are {count} CUDA GPUs, counted from 0")
+        cuda.xp.cuda.Device(int(number)).use()
+    return cuda
+
+
+def _usable_cuda() -> tuple[Backend | None, str]:
+    """Return the CUDA backend if there is a GPU, or None and why not."""
     try:
         cuda = _load_cupy()
     except ImportError:
-        raise InputError(f"device {device!r} cannot be used because CuPy is not installed; use --device cpu") from None
+        return None, "CuPy is not installed"
     if not cuda.xp.cuda.is_available():
-        raise InputError(f"device {device!r} cannot be used because no CUDA GPU was found; use --device cpu")
-    raise InputError(f"device {device!r} cannot be used because the CUDA kernels are not part of this version")
+        return None, "no CUDA GPU was found"
+    return cuda, ""
 
 
 def _arrays(values: Iterator[Any]) -> Iterator[tuple[Any, Backend]]:
@@ -184,11 +265,21 @@ def operator(body: Any = None, *, any_array: bool = False, arrays: Any = None) -
         backend = backend_of(*deciding)
         check_dtypes(body.__name__, *deciding)
         chosen = bodies.get(backend.name) or bodies.get("any")
+        if chosen is None and backend.name == "cuda":
+            _import_cuda_bodies(body.__module__)
+            chosen = bodies.get(backend.name)
         if chosen is None:
             raise TypeError(f"{body.__name__} has no body for {backend.name} arrays, only for {', '.join(bodies)}")
         return chosen(*args, **kwargs)
 
     return dispatch
+
+
+def _import_cuda_bodies(module: str) -> None:
+    """Import the module beside `module` that has the bodies for CUDA arrays, if there is one."""
+    name = f"{module}_cuda"
+    if importlib.util.find_spec(name) is not None:
+        importlib.import_module(name)
 
 
 def add_body(function: Callable[P, R], backend_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
