@@ -232,8 +232,8 @@ _PROLOGUE = """
 #include <string>
 #include <typeinfo>
 template <class... A> static std::string types_of(void (*)(A...)) {
-  std::string text;  // size, mangled type and a blank, for each parameter
-  ((text += std::to_string(sizeof(A)) + typeid(A).name() + " "), ...);
+  std::string text;  // size:mangled type and a blank, for each parameter
+  ((text += std::to_string(sizeof(A)) + ":" + typeid(A).name() + " "), ...);
   return text;
 }
 """
@@ -283,7 +283,7 @@ def _launch(library, number, expression, grid, block, args, shared_mem=0):
         for i, (value, parameter) in enumerate(zip(args, parameters, strict=True))
     ]
     pointers = (ctypes.c_void_p * len(held))(*(ctypes.cast(one, ctypes.c_void_p) for one in held))
-    sizes = (ctypes.c_uint * len(held))(*(int(re.match(r"\d+", parameter)[0]) for parameter in parameters))
+    sizes = (ctypes.c_uint * len(held))(*(int(parameter.partition(":")[0]) for parameter in parameters))
     shape = [(ctypes.c_uint * 3)(*(*given, 1, 1)[:3]) for given in (grid, block)]
     run = getattr(library, f"run_{number}")
     run.restype = ctypes.c_char_p
@@ -295,7 +295,7 @@ def _launch(library, number, expression, grid, block, args, shared_mem=0):
 
 def _argument(name, value, parameter):
     """Return a C object that holds an argument, checked against the mangled type of the kernel's parameter."""
-    size, mangled = re.fullmatch(r"(\d+)(\D.*)", parameter).groups()
+    size, _, mangled = parameter.partition(":")
     if value is None and mangled.startswith("P"):
         return ctypes.byref(ctypes.c_void_p(0))
     if isinstance(value, EmulatedArray):

@@ -38,9 +38,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from vggnumpy.backend import check_dtypes, operator
+from vggnumpy.backend import array_module, check_dtypes, operator
 from vggnumpy.ops.geometry import batched, check_cotangent
 
 
@@ -53,7 +51,7 @@ class BatchNormCache(NamedTuple):
     given: bool
 
 
-@operator
+@operator(any_array=True)
 def batch_norm(x: Any, gain: Any, bias: Any, moments: Any = None, epsilon: float = 1e-4) -> tuple[Any, BatchNormCache]:
     """Normalise every channel over positions and images: steps 1 to 5 of this module.
 
@@ -96,7 +94,7 @@ def batch_norm(x: Any, gain: Any, bias: Any, moments: Any = None, epsilon: float
     return normalized * gain + bias, BatchNormCache(normalized, gain, used, moments is not None)
 
 
-@operator
+@operator(any_array=True)
 def batch_norm_backward(dy: Any, cache: BatchNormCache) -> tuple[Any, Any, Any]:
     """Carry the derivative back through `batch_norm`: equation (1) of this module, or (2) if moments were given.
 
@@ -144,14 +142,14 @@ def _normalize(x: Any, epsilon: float) -> tuple[Any, Any]:
     """
     if not epsilon > 0:
         raise ValueError(f"the epsilon of batch_norm must be positive, got {epsilon!r}")
-    count = x.size // x.shape[-1]
+    xp, count = array_module(x), x.size // x.shape[-1]
     mean = (_sums(x) / count).astype(x.dtype)
     d = x - mean
     rest = _sums(d) / count
-    sigma = np.sqrt(np.maximum(_sums(d, d) / count - rest**2, 0) + epsilon)
+    sigma = xp.sqrt(xp.maximum(_sums(d, d) / count - rest**2, 0) + epsilon)
     d -= rest.astype(x.dtype)
     d /= sigma.astype(x.dtype)
-    return d, np.stack([mean, sigma], axis=1).astype(x.dtype)
+    return d, xp.stack([mean, sigma], axis=1).astype(x.dtype)
 
 
 def _sums(a: Any, b: Any = None) -> Any:
@@ -159,4 +157,4 @@ def _sums(a: Any, b: Any = None) -> Any:
     rows = a.reshape(-1, a.shape[-1])
     if b is None:
         return rows.sum(axis=0, dtype="float64")
-    return np.einsum("pc,pc->c", rows, b.reshape(rows.shape), dtype="float64")
+    return array_module(a).einsum("pc,pc->c", rows, b.reshape(rows.shape), dtype="float64")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from vggnumpy.backend import operator
+from vggnumpy.backend import array_module, operator
 from vggnumpy.ops.geometry import check_cotangent
 
 
@@ -18,7 +17,7 @@ class ConcatCache(NamedTuple):
     shape: tuple[int, ...]
 
 
-@operator
+@operator(any_array=True)
 def concat(xs: Sequence[Any]) -> tuple[Any, ConcatCache]:
     """Join features along the channels.
 
@@ -44,12 +43,12 @@ def concat(xs: Sequence[Any]) -> tuple[Any, ConcatCache]:
         raise ValueError(
             f"concat needs features that differ only in channels, got shapes {[tuple(x.shape) for x in xs]}"
         )
-    ends = tuple(int(end) for end in np.cumsum([x.shape[-1] for x in xs]))
-    y = np.concatenate(xs, axis=-1)
+    ends = tuple(accumulate(int(x.shape[-1]) for x in xs))
+    y = array_module(*xs).concatenate(xs, axis=-1)
     return y, ConcatCache(ends, y.shape)
 
 
-@operator
+@operator(any_array=True)
 def concat_backward(dy: Any, cache: ConcatCache) -> list[Any]:
     """Carry the derivative back through `concat`: each input's is its own run of channels of dy.
 

@@ -98,7 +98,7 @@ def conv(
         If the arrays differ in dtype or kind.
     """
     step, spread = pair(stride, "stride"), pair(dilate, "dilate")
-    _check_filters(x, w, b)
+    check_filters(x, w, b)
     sides = four_sides(pad)
     heights = conv_size(x.shape[-3], w.shape[0], sides.top, sides.bottom, step[0], spread[0])
     widths = conv_size(x.shape[-2], w.shape[1], sides.left, sides.right, step[1], spread[1])
@@ -193,10 +193,7 @@ def conv_backward_filter(dy: Any, x: Any, cache: ConvCache) -> tuple[Any, Any]:
     """
     check_cotangent(dy, cache.y_shape, "conv_backward_filter")
     check_dtypes("conv_backward_filter", dy, cache.w)
-    if x.shape != cache.padding.x_shape:
-        raise ValueError(
-            f"conv_backward_filter: x must be the forward pass's, of shape {cache.padding.x_shape}, got {x.shape}"
-        )
+    check_input(x, cache)
     w = cache.w
     images = batched(_pad(x, cache.padding.sides, cache.padding.mode)[0], "x")
     dys = batched(dy, "dy")
@@ -212,7 +209,7 @@ def conv_backward_filter(dy: Any, x: Any, cache: ConvCache) -> tuple[Any, Any]:
 _pad = pad  # `pad` is also the field's name for an argument of `conv`
 
 
-def _check_filters(x: Any, w: Any, b: Any) -> None:
+def check_filters(x: Any, w: Any, b: Any) -> None:
     """Raise ``ValueError`` unless filters and bias fit the channels of `x`."""
     batched(x, "x")
     if w.ndim != 4 or 0 in w.shape:
@@ -225,6 +222,14 @@ def _check_filters(x: Any, w: Any, b: Any) -> None:
         )
     if b is not None and tuple(b.shape) != (filters,):
         raise ValueError(f"the bias must have {filters} entries, one a filter, got shape {tuple(b.shape)}")
+
+
+def check_input(x: Any, cache: ConvCache) -> None:
+    """Raise ``ValueError`` unless `x` has the shape of what `conv` was given."""
+    if x.shape != cache.padding.x_shape:
+        raise ValueError(
+            f"conv_backward_filter: x must be the forward pass's, of shape {cache.padding.x_shape}, got {x.shape}"
+        )
 
 
 def _groups(channels: int, w_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:

@@ -32,7 +32,7 @@ from vggnumpy.ops.geometry import Number, batched, check_cotangent, four_sides, 
 from vggnumpy.ops.pad import PadCache
 
 
-@operator
+@operator(any_array=True)
 def conv_transpose(
     x: Any, w: Any, b: Any = None, upsample: Number = 1, crop: Number = 0, groups: int = 1
 ) -> tuple[Any, ConvCache]:
@@ -84,7 +84,7 @@ def conv_transpose(
     return y, cache
 
 
-@operator
+@operator(any_array=True)
 def conv_transpose_backward_input(dy: Any, cache: ConvCache) -> Any:
     """Carry the derivative back to the input of `conv_transpose`: a convolution.
 
@@ -112,7 +112,7 @@ def conv_transpose_backward_input(dy: Any, cache: ConvCache) -> Any:
     return conv(dy, cache.w, None, cache.stride, cache.padding.sides)[0]
 
 
-@operator
+@operator(any_array=True)
 def conv_transpose_backward_filter(dy: Any, x: Any, cache: ConvCache) -> tuple[Any, Any]:
     """Return the derivatives with respect to the filters and the bias of `conv_transpose`.
 

@@ -33,9 +33,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from vggnumpy.backend import check_dtypes, operator
+from vggnumpy.backend import array_module, check_dtypes, operator
 from vggnumpy.ops.geometry import check_cotangent
 
 
@@ -49,7 +47,7 @@ class LrnCache(NamedTuple):
     beta: float
 
 
-@operator
+@operator(any_array=True)
 def lrn(x: Any, size: int = 5, kappa: float = 1.0, alpha: float = 2e-5, beta: float = 0.75) -> tuple[Any, LrnCache]:
     """Normalise every entry by the energy of the channels around it: steps 1 and 2 of this module.
 
@@ -78,13 +76,13 @@ def lrn(x: Any, size: int = 5, kappa: float = 1.0, alpha: float = 2e-5, beta: fl
         raise ValueError(f"the window of lrn must be an integer of at least 1, got {size!r}")
     if not (kappa > 0 and alpha >= 0):
         raise ValueError(f"lrn needs a positive kappa and no negative alpha, got {kappa!r} and {alpha!r}")
-    s = _window_sum(np.square(x), (int(size) - 1) // 2, int(size) // 2)
+    s = _window_sum(x * x, (int(size) - 1) // 2, int(size) // 2)
     s *= float(alpha)
     s += float(kappa)
     return x * s ** -float(beta), LrnCache(x, s, int(size), float(alpha), float(beta))
 
 
-@operator
+@operator(any_array=True)
 def lrn_backward(dy: Any, cache: LrnCache) -> Any:
     """Carry the derivative back through `lrn`.
 
@@ -127,12 +125,12 @@ def _window_sum(values: Any, before: int, after: int) -> Any:
     that its length has as binary digits.  That takes log₂ as many additions as there are channels in a window, none
     of which cancels another, as differences of a running sum would: float32 keeps its digits.
     """
-    channels = values.shape[-1]
+    xp, channels = array_module(values), values.shape[-1]
     before, after = min(before, channels - 1), min(after, channels - 1)
     length = before + after + 1
-    runs = np.zeros((*values.shape[:-1], channels + length - 1), values.dtype)
+    runs = xp.zeros((*values.shape[:-1], channels + length - 1), values.dtype)
     runs[..., before : before + channels] = values
-    total = np.zeros(values.shape, values.dtype)
+    total = xp.zeros(values.shape, values.dtype)
     start, run = 0, 1  # runs[…, i] is the sum of `run` channels of the padded values from i on
     while True:
         if length & run:

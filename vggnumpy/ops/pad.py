@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vggnumpy.backend import operator
+from vggnumpy.backend import array_module, operator
 from vggnumpy.ops.geometry import Number, Sides, batched, check_cotangent, four_sides
 
 PAD_MODES = {"zero": "constant", "reflect": "reflect", "replicate": "edge"}
@@ -21,7 +21,7 @@ class PadCache(NamedTuple):
     mode: str
 
 
-@operator
+@operator(any_array=True)
 def pad(x: Any, sides: Number, mode: str = "zero") -> tuple[Any, PadCache]:
     r"""Add a border around every image.
 
@@ -60,12 +60,12 @@ def pad(x: Any, sides: Number, mode: str = "zero") -> tuple[Any, PadCache]:
     batch = batched(x, "x")
     if any(four):
         widths = ((0, 0), (four.top, four.bottom), (four.left, four.right), (0, 0))
-        batch = np.pad(batch, widths, mode=PAD_MODES[mode])  # type: ignore[call-overload]
+        batch = array_module(x).pad(batch, widths, mode=PAD_MODES[mode])
     y = batch if x.ndim == 4 else batch[0]
     return y, PadCache(x.shape, y.shape, four, mode)
 
 
-@operator
+@operator(any_array=True)
 def pad_backward(dy: Any, cache: PadCache) -> Any:
     """Carry the derivative back through `pad`: its adjoint.
 

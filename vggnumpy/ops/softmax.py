@@ -29,9 +29,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from vggnumpy.backend import check_dtypes, operator
+from vggnumpy.backend import array_module, check_dtypes, operator
 from vggnumpy.ops.geometry import batched, check_cotangent
 
 
@@ -49,7 +47,7 @@ class SoftmaxLossCache(NamedTuple):
     weights: Any
 
 
-@operator
+@operator(any_array=True)
 def softmax(x: Any) -> tuple[Any, SoftmaxCache]:
     """Turn scores into probabilities along the channels: equation (1) of this module.
 
@@ -66,12 +64,12 @@ def softmax(x: Any) -> tuple[Any, SoftmaxCache]:
         For `softmax_backward`; it keeps y, which must not be written to until then.
     """
     y = x - x.max(axis=-1, keepdims=True)
-    np.exp(y, out=y)
+    array_module(x).exp(y, out=y)
     y /= y.sum(axis=-1, keepdims=True, dtype="float64").astype(y.dtype)
     return y, SoftmaxCache(y)
 
 
-@operator
+@operator(any_array=True)
 def softmax_backward(dy: Any, cache: SoftmaxCache) -> Any:
     """Carry the derivative back through `softmax`: equation (3) of this module.
 
@@ -100,7 +98,7 @@ def softmax_backward(dy: Any, cache: SoftmaxCache) -> Any:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True, dtype="float64").astype(y.dtype))
 
 
-@operator(arrays=lambda x, labels=None, weights=None: (x, weights))
+@operator(any_array=True, arrays=lambda x, labels=None, weights=None: (x, weights))
 def softmax_loss(x: Any, labels: Any, weights: Any = None) -> tuple[float, SoftmaxLossCache]:
     """Return the log loss of labels under the softmax of scores: equation (4) of this module.
 
@@ -127,27 +125,28 @@ def softmax_loss(x: Any, labels: Any, weights: Any = None) -> tuple[float, Softm
     ValueError
         If labels or weights do not fit `x`, or a label is C or more.
     """
-    images = batched(x, "x").shape[0]
-    classes = _one_a_position(_checked_labels(labels, x.shape[-1]), x, "labels")
+    xp, images = array_module(x), batched(x, "x").shape[0]
+    given = _checked_labels(labels, x)
+    classes = _one_a_position(given, x, "labels")
     if weights is None:
-        weigh = np.ones(classes.shape, x.dtype)
+        weigh = xp.ones(classes.shape, x.dtype)
     else:
-        weigh = np.asarray(weights, x.dtype)
-        if weigh.shape != np.shape(labels):
-            raise ValueError(f"weights must have the shape of the labels, {np.shape(labels)}, got {weigh.shape}")
+        weigh = xp.asarray(weights, x.dtype)
+        if weigh.shape != given.shape:
+            raise ValueError(f"weights must have the shape of the labels, {given.shape}, got {weigh.shape}")
         weigh = _one_a_position(weigh, x, "weights")
-    weigh, classes = np.where(classes < 0, x.dtype.type(0), weigh), np.maximum(classes, 0)
+    weigh, classes = xp.where(classes < 0, x.dtype.type(0), weigh), xp.maximum(classes, 0)
     shifted = x - x.max(axis=-1, keepdims=True)
-    probabilities = np.exp(shifted)
+    probabilities = xp.exp(shifted)
     total = probabilities.sum(axis=-1, dtype="float64")
     probabilities /= total[..., None].astype(x.dtype)
-    losses = np.log(total) - np.take_along_axis(shifted, classes[..., None], axis=-1)[..., 0]
-    counts = weigh != 0  # leaves out infinite losses and NaN where nobody asks for them
-    value = np.dot(losses[counts], weigh[counts].astype("float64")) / images
+    losses = xp.log(total) - xp.take_along_axis(shifted, classes[..., None], axis=-1)[..., 0]
+    counting = xp.where(weigh != 0, losses, 0.0)  # leaves out infinite losses and NaN where nobody asks for them
+    value = xp.dot(counting.reshape(-1), weigh.reshape(-1).astype("float64")) / images
     return value, SoftmaxLossCache(probabilities, classes, weigh)
 
 
-@operator(arrays=lambda dvalue, cache: (cache.probabilities,))
+@operator(any_array=True, arrays=lambda dvalue, cache: (cache.probabilities,))
 def softmax_loss_backward(dvalue: float, cache: SoftmaxLossCache) -> Any:
     """Carry the derivative back through `softmax_loss`: equation (5) of this module.
 
@@ -164,21 +163,21 @@ def softmax_loss_backward(dvalue: float, cache: SoftmaxLossCache) -> Any:
         Derivative with respect to x, of its shape and dtype; 0 at positions that do not count.
     """
     probabilities, labels, weights = cache
+    xp, classes = array_module(probabilities), probabilities.shape[-1]
     scale = (weights * (float(dvalue) / batched(probabilities, "x").shape[0]))[..., None]
-    dx = np.where(scale != 0, probabilities * scale, scale)
-    at = labels[..., None]
-    np.put_along_axis(dx, at, np.take_along_axis(dx, at, axis=-1) - scale, axis=-1)
+    dx = xp.where(scale != 0, probabilities * scale, scale)
+    dx -= xp.where(labels[..., None] == xp.arange(classes), scale, xp.zeros_like(scale))
     return dx
 
 
-def _checked_labels(labels: Any, classes: int) -> Any:
-    """Return the labels as an array of integers below `classes`."""
-    given = np.asarray(labels)
+def _checked_labels(labels: Any, x: Any) -> Any:
+    """Return the labels as an array beside `x`, of integers below its number of channels."""
+    given, classes = array_module(x).asarray(labels), x.shape[-1]
     if given.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, 0 to {classes - 1} or negative to be left out, got {given.dtype}")
-    if given.size and given.max() >= classes:
+    if given.size and int(given.max()) >= classes:
         raise ValueError(f"labels must be below {classes}, the number of channels, and count from 0; got {given.max()}")
-    return given.astype(np.intp)
+    return given.astype("int64")
 
 
 def _one_a_position(values: Any, x: Any, name: str) -> Any:
@@ -191,4 +190,4 @@ def _one_a_position(values: Any, x: Any, name: str) -> Any:
             f"{name} must have the shape {tuple(positions)}, one a position, or {tuple(positions[:-2])}, one an "
             f"image, got {tuple(values.shape)}"
         )
-    return np.broadcast_to(values, positions)
+    return array_module(x).broadcast_to(values, positions)
