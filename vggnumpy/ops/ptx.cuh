@@ -1,8 +1,7 @@
 // The instructions that CUDA C++ has no name for, one function each.  Nothing else contains assembly.
 //
 // Tests run the same kernels on a CPU: there CUDACPU is defined, and functions of the same names stand in for these
-// (tests/helpers/cuda_on_cpu/ptx_on_cpu.h).  Sources: the PTX ISA manual, sections 9.7.9 (cp.async, TMA), 9.7.13
-// (mbarrier), 9.7.14 (mma, ldmatrix) and 9.7.15 (wgmma).
+// (tests/helpers/cuda_on_cpu/ptx_on_cpu.h).  Source: NVIDIA's manual of the PTX instruction set.
 #ifndef CUDACPU
 
 // Dynamic shared memory as an array; its address is a multiple of 1024, as the copies with a 128-byte swizzle need.
@@ -85,7 +84,9 @@ __device__ __forceinline__ void ptx_mbar_init(ptx_mbar* bar, int arrivals) {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900  // the rest is Hopper's
 
-__device__ __forceinline__ void ptx_mbar_fence_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+__device__ __forceinline__ void ptx_mbar_fence_init() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
 __device__ __forceinline__ void ptx_mbar_arrive(ptx_mbar* bar) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(ptx_address(bar)) : "memory");
 }
@@ -118,8 +119,8 @@ __device__ __forceinline__ void ptx_fence_async() { asm volatile("fence.proxy.as
 struct __align__(64) TensorMap { unsigned long long opaque[16]; };
 __device__ __forceinline__ void ptx_tma3(void* to, const TensorMap* map, int x, int y, int z, ptx_mbar* bar) {
   asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::
-          "r"(ptx_address(to)),
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], "
+      "[%2];" ::"r"(ptx_address(to)),
       "l"(map), "r"(ptx_address(bar)), "r"(x), "r"(y), "r"(z)
       : "memory");
 }
