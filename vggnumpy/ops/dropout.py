@@ -48,10 +48,7 @@ def dropout(x: Any, rate: float = 0.5, rng: int | np.random.Generator | None = N
     ValueError
         If `rate` is out of range.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"the rate of dropout must be at least 0 and below 1, got {rate!r}")
-    kept = np.random.default_rng(rng).random(x.shape, dtype="float32") >= rate
-    cache = DropoutCache(pack(kept), x.shape, 1 / (1 - float(rate)))
+    kept, cache = draw(x.shape, rate, rng)
     return _masked(x, kept, cache.scale), cache
 
 
@@ -80,6 +77,14 @@ def dropout_backward(dy: Any, cache: DropoutCache) -> Any:
     """
     check_cotangent(dy, cache.shape, "dropout_backward")
     return _masked(dy, unpack(cache.kept, cache.shape[-1]), cache.scale)
+
+
+def draw(shape: tuple[int, ...], rate: float, rng: int | np.random.Generator | None) -> tuple[np.ndarray, DropoutCache]:
+    """Return the mask m, drawn on the host, as booleans and in a cache; the parameters are those of `dropout`."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"the rate of dropout must be at least 0 and below 1, got {rate!r}")
+    kept = np.random.default_rng(rng).random(shape, dtype="float32") >= rate
+    return kept, DropoutCache(pack(kept), shape, 1 / (1 - float(rate)))
 
 
 def _masked(values: Any, kept: Any, scale: float) -> Any:

@@ -69,7 +69,7 @@ def max_pool(
     ValueError
         If window, stride, padding and size do not fit together.
     """
-    geometry = _geometry(x, window, stride, pad, rounding)
+    geometry = pool_geometry(x, window, stride, pad, rounding)
     outside = -np.inf
     images, y = _padded(x, geometry, outside), np.full(_batch_shape(geometry.y_shape), outside, x.dtype)
     tap = np.empty(y.shape, np.min_scalar_type(geometry.window[0] * geometry.window[1] - 1))
@@ -137,7 +137,7 @@ def avg_pool(
     ValueError
         If window, stride, padding and size do not fit together.
     """
-    geometry = _geometry(x, window, stride, pad, rounding)
+    geometry = pool_geometry(x, window, stride, pad, rounding)
     y = np.zeros(_batch_shape(geometry.y_shape), x.dtype)
     for _, view in _taps(_padded(x, geometry, 0), geometry):
         y += view
@@ -172,7 +172,8 @@ def avg_pool_backward(dy: Any, cache: PoolGeometry) -> Any:
     return _scatter(dys, cache, lambda number: share)
 
 
-def _geometry(x: Any, window: Number, stride: Number, pad: Number, rounding: str) -> PoolGeometry:
+def pool_geometry(x: Any, window: Number, stride: Number, pad: Number, rounding: str) -> PoolGeometry:
+    """Return the geometry of a pooling of `x`, checked; the parameters are those of `max_pool`."""
     size, step, sides = pair(window, "window"), pair(stride, "stride"), four_sides(pad)
     n, height, width, channels = batched(x, "x").shape
     y_shape = (

@@ -55,8 +55,7 @@ def prelu(x: Any, slope: Any) -> tuple[Any, PreluCache]:
     ValueError
         If there are not as many slopes as channels.
     """
-    if slope.shape != x.shape[-1:]:
-        raise ValueError(f"prelu needs {x.shape[-1]} slopes, one a channel, got shape {tuple(slope.shape)}")
+    check_slopes(x, slope)
     y = np.minimum(x, 0)
     y *= slope
     y += np.maximum(x, 0)
@@ -118,7 +117,18 @@ def prelu_backward_slope(dy: Any, x: Any, cache: PreluCache) -> Any:
     """
     check_cotangent(dy, cache.shape, "prelu_backward_slope")
     check_dtypes("prelu_backward_slope", dy, cache.slope)
-    if x.shape != cache.shape:
-        raise ValueError(f"prelu_backward_slope: x must be the forward pass's, of shape {cache.shape}, got {x.shape}")
+    check_input(x, cache)
     products = np.where(unpack(cache.positive, cache.shape[-1]), dy.dtype.type(0), dy * x)
     return products.reshape(-1, cache.shape[-1]).sum(axis=0, dtype="float64").astype(dy.dtype)
+
+
+def check_slopes(x: Any, slope: Any) -> None:
+    """Raise ``ValueError`` unless there is one slope for each channel of `x`."""
+    if slope.shape != x.shape[-1:]:
+        raise ValueError(f"prelu needs {x.shape[-1]} slopes, one a channel, got shape {tuple(slope.shape)}")
+
+
+def check_input(x: Any, cache: PreluCache) -> None:
+    """Raise ``ValueError`` unless `x` has the shape of what `prelu` was given."""
+    if x.shape != cache.shape:
+        raise ValueError(f"prelu_backward_slope: x must be the forward pass's, of shape {cache.shape}, got {x.shape}")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from vggnumpy.backend import add_body, array_module
+from vggnumpy.ops.bits_cuda import empty_bits, launch_on_bits
 from vggnumpy.ops.geometry import check_cotangent
-from vggnumpy.ops.launch import THREADS, blocks, kernel
 from vggnumpy.ops.relu import ReluCache, relu, relu_backward
 
 
@@ -17,11 +15,8 @@ def relu_cuda(x: Any, leak: float = 0.0) -> tuple[Any, ReluCache]:
     """See `vggnumpy.ops.relu`."""
     xp = array_module(x)
     x = xp.ascontiguousarray(x)
-    positions, channels = x.size // x.shape[-1], x.shape[-1]
-    y = xp.empty_like(x)
-    positive = xp.empty((*x.shape[:-1], blocks(channels, 8)), "uint8")
-    arguments = (np.int64(positions), np.int32(channels), x, x.dtype.type(leak), y, positive)
-    kernel("ops/relu.cu", "relu_forward", x)((blocks(positive.size),), (THREADS,), arguments)
+    y, positive = xp.empty_like(x), empty_bits(x)
+    launch_on_bits("ops/relu.cu", "relu_forward", x, float(leak), y, positive)
     return y, ReluCache(positive, x.shape, float(leak))
 
 
@@ -32,7 +27,5 @@ def relu_backward_cuda(dy: Any, cache: ReluCache) -> Any:
     xp = array_module(dy)
     dy = xp.ascontiguousarray(dy)
     dx = xp.empty_like(dy)
-    positions, channels = dy.size // dy.shape[-1], dy.shape[-1]
-    arguments = (np.int64(positions), np.int32(channels), dy, cache.positive, dy.dtype.type(cache.leak), dx)
-    kernel("ops/relu.cu", "relu_backward", dy)((blocks(cache.positive.size),), (THREADS,), arguments)
+    launch_on_bits("ops/relu.cu", "relu_backward", dy, cache.positive, cache.leak, dx)
     return dx
