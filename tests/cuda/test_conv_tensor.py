@@ -1,0 +1,168 @@
+"""The tensor-core convolution against the operators in float64, its kernels running on the CPU."""
+
+import numpy as np
+import pytest
+from emulator import ORDERS, available, emulated, on_host
+
+from vggnumpy import ops
+from vggnumpy.ops.conv_tensor_cuda import (
+    BackwardMaps,
+    Device,
+    ForwardMaps,
+    conv_backward,
+    conv_forward,
+    map_dtype,
+    mask_shape,
+    prepare_filters,
+    round_bf16,
+    round_tf32,
+    widen_bf16,
+    windows_shape,
+)
+
+pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
+
+# Channels in slices of 32 (bf16: 64), tiles of 8×16 pixels by 64 or 128 channels: sizes that leave a rest of each.
+NARROW, WIDE = Device(80, 163 << 10, 10**9), Device(90, 227 << 10, 1)
+CASES = {
+    "rests": ((1, 9, 18, 16, 16), 1, None, "floor", NARROW),
+    "max, odd, two images": ((2, 7, 17, 48, 80), 1, "max", "floor", NARROW),
+    "max, ceil, no padding": ((1, 9, 11, 32, 144), 0, "max", "ceil", WIDE),
+    "average, odd": ((1, 11, 9, 64, 128), 1, "average", "floor", WIDE),
+    "average, ceil": ((1, 7, 19, 80, 32), 1, "average", "ceil", NARROW),
+    "three slices": ((1, 4, 4, 144, 16), 1, None, "floor", NARROW),
+}
+RELATIVE = {"fp32": 1e-6, "tf32": 1e-5, "bf16": 1e-5}
+exact = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": lambda x: widen_bf16(round_bf16(x))}
+
+
+def stored(values, precision, cuda):
+    """Return an array as the device keeps it, and what it is worth in float64."""
+    values = values.astype("float32")
+    if precision == "bf16":
+        return cuda.xp.asarray(round_bf16(values)), widen_bf16(round_bf16(values)).astype("float64")
+    return cuda.xp.asarray(values), values.astype("float64")
+
+
+def seen(values, precision):
+    """Return what the product makes of an input, in float64."""
+    return exact[precision](values.astype("float32")).astype("float64")
+
+
+def value(array, precision):
+    host = on_host(array)
+    return (widen_bf16(host) if precision == "bf16" else host).astype("float64")
+
+
+def assert_near(got, expected, precision):
+    """Within the precision's share of the largest entry; what is stored as bf16 is rounded to 8 bits besides."""
+    rounding = 2.0**-8 * 1.01 * np.abs(expected) if precision == "bf16" else 0
+    error = np.abs(got - expected) - rounding
+    assert got.shape == expected.shape
+    assert error.max() <= RELATIVE[precision] * np.abs(expected).max()  # NaN fails
+
+
+def bits_of(words, channels):
+    """Return words of 32 channels as booleans."""
+    flat = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
+    return flat[..., :channels].astype(bool)
+
+
+def words_of(yes):
+    padded = np.pad(yes, [(0, 0)] * (yes.ndim - 1) + [(0, -yes.shape[-1] % 32)])
+    return np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
+
+
+def problem(size, seed=1):
+    images, height, width, depth, channels = size
+    rng = np.random.default_rng(seed)
+    x = np.maximum(rng.standard_normal((images, height, width, depth)), 0).astype("float32")
+    w = (rng.standard_normal((3, 3, depth, channels)) / np.sqrt(4.5 * depth)).astype("float32")
+    return rng, x, w, rng.standard_normal(channels).astype("float32") / 4
+
+
+def pooling(pool):
+    return (ops.max_pool, ops.max_pool_backward) if pool == "max" else (ops.avg_pool, ops.avg_pool_backward)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("case", CASES)
+def test_forward(case, precision, order):
+    size, pad, pool, rounding, device = CASES[case]
+    _, x, w, b = problem(size)
+    shape = (size[0], size[1] + 2 * pad - 2, size[2] + 2 * pad - 2, size[4])
+    with emulated(order) as cuda:
+        xp, dtype = cuda.xp, map_dtype(precision)
+        on_device, _ = stored(x, precision, cuda)
+        filters = prepare_filters(xp.asarray(w), xp.asarray(b), precision)
+        y64, _ = ops.conv(seen(x, precision), seen(w, precision), b.astype("float64"), pad=pad)
+        maps = {"before": xp.empty(shape, dtype), "out": xp.empty(shape, dtype)}
+        maps["mask"] = xp.empty(mask_shape(*shape), "uint32")
+        if pool:
+            small = pooling(pool)[0](y64, 2, 2, 0, rounding)[0].shape
+            maps["pooled"] = xp.empty(small, dtype)
+            if pool == "max":
+                maps["windows"] = xp.empty(windows_shape(*small), "uint32")
+        conv_forward(on_device, filters, ForwardMaps(**maps), device, pad=pad, pool=pool, rounding=rounding)
+        assert_near(value(maps["before"], precision), y64, precision)
+        before, out = value(maps["before"], precision), value(maps["out"], precision)
+        np.testing.assert_array_equal(out, np.maximum(before, 0))
+        np.testing.assert_array_equal(bits_of(on_host(maps["mask"]), size[4]), before > 0)
+        if pool is None:
+            return
+        if pool == "average":
+            expected, _ = ops.avg_pool(np.maximum(y64, 0), 2, 2, 0, rounding)
+            assert_near(value(maps["pooled"], precision), expected, precision)
+        else:
+            pooled, cache = ops.max_pool(out, 2, 2, 0, rounding)
+            np.testing.assert_array_equal(value(maps["pooled"], precision), pooled)
+            positive, right, lower = bits_of(on_host(maps["windows"]), size[4])
+            np.testing.assert_array_equal(positive, pooled > 0)
+            if precision != "bf16":  # entries that rounding makes equal are told apart before it
+                np.testing.assert_array_equal(2 * right + lower, cache.tap)
+            taps = cache._replace(tap=(2 * right + lower).astype(cache.tap.dtype))
+            chosen = ops.max_pool_backward(np.ones_like(pooled), taps)
+            np.testing.assert_array_equal((out * chosen).sum(), pooled.sum())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("case", CASES)
+def test_backward(case, precision, order):
+    (images, height, width, channels, filters), pad, pool, rounding, device = CASES[case]
+    rng, _, w, b = problem((images, height, width, channels, filters))
+    shape = (images, height, width, channels)  # of the layer below, before its pool
+    with emulated(order) as cuda:
+        xp = cuda.xp
+
+        def random(*shape):
+            return stored(rng.standard_normal(shape), precision, cuda)
+
+        y = rng.standard_normal(shape)  # the rectifier's input
+        a, cache = np.maximum(y, 0), None
+        if pool:
+            a, cache = pooling(pool)[0](a, 2, 2, 0, rounding)
+        z, conv_cache = ops.conv(a, seen(w, precision), b.astype("float64"), pad=pad)
+        dz = rng.standard_normal(z.shape)
+        dz_device, _ = stored(dz, precision, cuda)
+        added, added64 = random(*shape)
+        before, before64 = random(*shape)
+        maps = {"added": added, "added_before": before, "mask": xp.asarray(words_of(y > 0))}
+        d = ops.conv_backward_input(seen(dz, precision), conv_cache)
+        if pool:
+            maps["pool_added"], pool64 = random(*a.shape)
+            d = pooling(pool)[1](d + pool64, cache)
+            if pool == "max":
+                right, lower = cache.tap // 2 == 1, cache.tap % 2 == 1
+                maps["windows"] = xp.asarray(np.stack([words_of(bits) for bits in (a > 0, right, lower)]))
+        expected = (y > 0) * (d + added64) + before64
+        out = xp.full(shape, 7, map_dtype(precision))
+        prepared = prepare_filters(xp.asarray(w), xp.asarray(b), precision)
+        keywords = {"pad": pad, "pool": pool, "rounding": rounding}
+        conv_backward(dz_device, prepared, BackwardMaps(**maps), out, device, **keywords)
+        assert_near(value(out, precision), expected, precision)
+        if pool == "max" and case.startswith("max, odd"):  # without losses the windows' bits stand for the mask
+            conv_backward(dz_device, prepared, BackwardMaps(windows=maps["windows"]), out, device, **keywords)
+            d = pooling(pool)[1](ops.conv_backward_input(seen(dz, precision), conv_cache), cache) * (y > 0)
+            assert_near(value(out, precision), d, precision)

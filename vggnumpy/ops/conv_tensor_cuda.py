@@ -1,0 +1,327 @@
+"""The 3×3 convolution with stride 1 on a GPU's tensor cores, with rectifier, pool and masks fused in: the host's side.
+
+Not an operator but a part for the engine: every buffer is given by the caller, nothing is allocated, one kernel is
+launched for each call.  For a layer
+
+    a = conv(x, F) + b,   y = max(a, 0),   p = 2×2 pool of y with stride 2 (if there is one)
+
+`conv_forward` writes those of a, y, p that are wanted and what the backward pass needs, and `conv_backward`, given the
+derivative with respect to the a of the *next* layer, writes that with respect to the a of this one.
+
+Buffers, for N images of H×W at the rectifier, h×w after the pool and K channels; T is 4 bytes (fp32, tf32) or 2 (bf16):
+
+    before, out, added, added_before   N×H×W×K·T bytes
+    pooled, pool_added                 N×h×w×K·T bytes
+    mask      y > 0                    N×H×W×⌈K/32⌉·4 bytes: one bit an entry
+    windows   of maxima                3·N×h×w×⌈K/32⌉·4 bytes: positive?, from the right column?, from the lower row?
+
+A maximum needs no `mask` unless a loss sits at y: where the maximum is not positive, no derivative passes, and it
+passes nowhere else.  Shared memory is allocated for each block by the launch; no kernel uses any other memory.
+
+Precision: ``"fp32"`` multiplies by three tf32 products and has the accuracy of fp32; ``"tf32"`` rounds both factors to
+10 bits; ``"bf16"`` keeps maps and filters in bf16, as the upper halves of floats in arrays of uint16.  Sums are fp32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vggnumpy.backend import backend_of
+from vggnumpy.ops.geometry import pool_size
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+POOLS = {None: 0, "average": 1, "max": 2}
+_BM, _HALO_BYTES, _ROW_BYTES, _STAGES = 128, 2 * 180 * 144, 144, 3
+
+
+@dataclass(frozen=True)
+class Filters:
+    """A layer's filters, prepared once (frozen) for both directions.
+
+    Attributes
+    ----------
+    precision : str
+    forward : array, 9×K×C
+        Tap 3r + s, output channel, input channel; rounded to tf32, or bf16 as uint16.
+    backward : array, 9×C×K
+        Those of the data gradient: turned by 180°, channels exchanged.
+    bias : array of K, float32
+    """
+
+    precision: str
+    forward: Any
+    backward: Any
+    bias: Any
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of it all."""
+        return int(self.forward.nbytes + self.backward.nbytes + self.bias.nbytes)
+
+
+class Device(NamedTuple):
+    """What the choice of a kernel depends on: compute capability (90 for 9.0), bytes of shared memory, processors."""
+
+    capability: int
+    shared_memory: int
+    processors: int
+
+
+@dataclass(frozen=True)
+class ForwardMaps:
+    """Where `conv_forward` writes, see the module; None where nothing is wanted."""
+
+    before: Any = None
+    out: Any = None
+    mask: Any = None
+    pooled: Any = None
+    windows: Any = None
+
+
+@dataclass(frozen=True)
+class BackwardMaps:
+    """What `conv_backward` reads beside the derivative, see the module; None where there is nothing."""
+
+    mask: Any = None
+    windows: Any = None
+    pool_added: Any = None
+    added: Any = None
+    added_before: Any = None
+
+
+def current_device(array: Any) -> Device:
+    """Return what is to be known of the current GPU; `array` is any of its arrays."""
+    device = backend_of(array).xp.cuda.Device()
+    attributes = device.attributes
+    return Device(
+        int(device.compute_capability), attributes["MaxSharedMemoryPerBlockOptin"], attributes["MultiProcessorCount"]
+    )
+
+
+def map_dtype(precision: str) -> str:
+    """Return the dtype of the maps' arrays: bf16 is kept as uint16."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return "uint16" if precision == "bf16" else "float32"
+
+
+def mask_shape(images: int, height: int, width: int, channels: int) -> tuple[int, int, int, int]:
+    """Return the shape of a mask, in words of uint32."""
+    return images, height, width, -(-channels // 32)
+
+
+def windows_shape(images: int, height: int, width: int, channels: int) -> tuple[int, int, int, int, int]:
+    """Return the shape of what is kept of maxima, in words of uint32; height and width are the pool's output's."""
+    return 3, *mask_shape(images, height, width, channels)
+
+
+def round_tf32(x: Any) -> Any:
+    """Return float32 rounded to 10 bits of mantissa, to the nearest, ties away from zero, as ``cvt.rna.tf32`` does."""
+    bits = x.view("uint32")
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view("float32")
+
+
+def round_bf16(x: Any) -> Any:
+    """Return float32 as bf16 in uint16: rounded to 7 bits of mantissa, to the nearest, ties to even."""
+    bits = x.view("uint32")
+    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype("uint16")
+
+
+def widen_bf16(x: Any) -> Any:
+    """Return bf16 (uint16) as float32, exactly."""
+    return (x.astype("uint32") << np.uint32(16)).view("float32")
+
+
+def prepare_filters(w: Any, bias: Any, precision: str) -> Filters:
+    """Bring filters into the kernels' order and precision, once for all evaluations.
+
+    Parameters
+    ----------
+    w : array, 3×3×C×K, float32
+    bias : array of K, float32
+    precision : {"fp32", "tf32", "bf16"}
+
+    Raises
+    ------
+    ValueError
+        If the filters are not 3×3, or C or K is no multiple of 16.
+    """
+    map_dtype(precision)
+    if tuple(w.shape[:2]) != (3, 3) or w.ndim != 4 or w.shape[2] % 16 or w.shape[3] % 16 or 0 in w.shape:
+        raise ValueError(f"filters must be 3×3×C×K with C and K multiples of 16, got shape {tuple(w.shape)}")
+    if str(w.dtype) != "float32" or str(bias.dtype) != "float32" or tuple(bias.shape) != tuple(w.shape[3:]):
+        raise ValueError("filters and bias must be float32, with one bias a filter")
+    xp = backend_of(w).xp
+    depth, filters = w.shape[2:]
+    forward = xp.ascontiguousarray(w.reshape(9, depth, filters).transpose(0, 2, 1))
+    backward = xp.ascontiguousarray(w.reshape(9, depth, filters)[::-1])
+    rounded = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": round_bf16}[precision]
+    return Filters(precision, rounded(forward), rounded(backward), xp.ascontiguousarray(bias))
+
+
+def conv_forward(
+    x: Any,
+    filters: Filters,
+    maps: ForwardMaps,
+    device: Device,
+    *,
+    pad: int = 1,
+    pool: str | None = None,
+    rounding: str = "floor",
+) -> None:
+    """Compute a layer; one kernel.
+
+    Parameters
+    ----------
+    x : array, N×Hx×Wx×C
+        Of `map_dtype`; in it and in all maps the address must be a multiple of 16.
+    filters : Filters
+    maps : ForwardMaps
+        Written: H = Hx + 2·pad − 2, W likewise.
+    device : Device
+    pad : {0, 1}
+    pool : {None, "average", "max"}
+        "average" needs `maps.pooled`, "max" `maps.windows` too.
+    rounding : {"floor", "ceil"}
+        Of the pool, as in `vggnumpy.ops.avg_pool`.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit.
+    """
+    images, height, width, depth = x.shape
+    channels = filters.forward.shape[1]
+    shape = (images, height + 2 * pad - 2, width + 2 * pad - 2, channels)
+    small = _pooled_size(shape, pool, rounding)
+    _check("x", x, (*x.shape[:3], filters.forward.shape[2]), map_dtype(filters.precision))
+    _check_maps(maps, shape, small, filters.precision)
+    if (pool is not None) != (maps.pooled is not None) or (pool == "max") != (maps.windows is not None):
+        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    width_n, blocks = _tiles(filters.precision, shape, device)
+    kernel = _kernel(x, "forward", filters.precision, width_n)
+    sizes = [np.int32(size) for size in (height, width, depth, channels, pad)]
+    targets = (filters.bias, maps.before, maps.out, maps.mask, maps.pooled, maps.windows)
+    pooling = [np.int32(size) for size in (POOLS[pool], images, *small)]
+    kernel((blocks,), (256,), (x, filters.forward, *sizes, *targets, *pooling), shared_mem=_shared_bytes(width_n))
+
+
+def conv_backward(
+    dy: Any,
+    filters: Filters,
+    maps: BackwardMaps,
+    out: Any,
+    device: Device,
+    *,
+    pad: int = 1,
+    pool: str | None = None,
+    rounding: str = "floor",
+) -> None:
+    """Carry the derivative from behind one convolution to behind the one before it; one kernel.
+
+        d  = derivative with respect to the convolution's input
+        e  = d, or what the pool below makes of d + pool_added
+        out = mask · (e + added) + added_before
+
+    Parameters
+    ----------
+    dy : array, N×Hy×Wy×K
+        Derivative with respect to the convolution's output (before its rectifier).
+    filters : Filters
+        The convolution's, C channels in, K out.
+    maps : BackwardMaps
+        Of the layer before, C channels: its masks and the losses' derivatives there.
+    out : array, N×H×W×C
+        Written: the derivative with respect to the layer before, before its rectifier.  May be `maps.added` or
+        `maps.added_before` itself.
+    device : Device
+    pad : {0, 1}
+        The convolution's.
+    pool, rounding
+        The pool of the layer *before*, between its rectifier and this convolution.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit.
+    """
+    images, height, width, depth = dy.shape
+    channels = filters.backward.shape[1]
+    input_shape = (images, height + 2 - 2 * pad, width + 2 - 2 * pad, channels)
+    shape = (*input_shape[:3], channels) if pool is None else tuple(out.shape)
+    small = _pooled_size(shape, pool, rounding)
+    if pool is not None and small != input_shape[1:3]:
+        raise ValueError(f"out of shape {shape} pools to {small}, the convolution read {input_shape[1:3]}")
+    _check("dy", dy, (*dy.shape[:3], filters.backward.shape[2]), map_dtype(filters.precision))
+    _check("out", out, shape, map_dtype(filters.precision))
+    _check_maps(maps, shape, small, filters.precision)
+    if (pool == "max") != (maps.windows is not None) or (pool is None and maps.pool_added is not None):
+        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    tiled = shape if pool is None else (images, -(-shape[1] // 2), -(-shape[2] // 2), channels)
+    width_n, blocks = _tiles(filters.precision, tiled, device)
+    kernel = _kernel(dy, "backward", filters.precision, width_n)
+    sizes = [np.int32(size) for size in (height, width, depth, channels, 2 - pad)]
+    sources = (maps.pool_added, maps.added, maps.added_before, maps.mask, maps.windows)
+    pooling = [np.int32(size) for size in (POOLS[pool], images, *small, *shape[1:3])]
+    kernel(
+        (blocks,), (256,), (dy, filters.backward, *sizes, *sources, out, *pooling), shared_mem=_shared_bytes(width_n)
+    )
+
+
+def _pooled_size(shape: tuple[int, ...], pool: str | None, rounding: str) -> tuple[int, int]:
+    if pool is None:
+        return 0, 0
+    if pool not in POOLS:
+        raise ValueError(f"pool must be None, 'average' or 'max', got {pool!r}")
+    height, width = (pool_size(size, 2, 0, 0, 2, rounding) for size in shape[1:3])
+    return height, width
+
+
+def _tiles(precision: str, shape: tuple[int, ...], device: Device) -> tuple[int, int]:
+    """Return how many channels a block makes, and the number of blocks.
+
+    128 channels move less through shared memory for each product, 64 give more blocks, and leave registers for the
+    parts of fp32.
+    """
+    images, height, width, channels = shape
+    tiles = images * -(-height // 8) * -(-width // 16)
+    wide = tiles * -(-channels // 128)
+    if precision != "fp32" and channels > 64 and wide >= device.processors:
+        if _shared_bytes(128) <= device.shared_memory:
+            return 128, wide
+    return 64, tiles * -(-channels // 64)
+
+
+def _shared_bytes(width_n: int) -> int:
+    return _HALO_BYTES + _STAGES * width_n * _ROW_BYTES
+
+
+def _kernel(array: Any, direction: str, precision: str, width_n: int) -> Any:
+    compile_kernel = backend_of(array).kernel
+    assert compile_kernel is not None  # a launcher is called with CUDA arrays only
+    return compile_kernel("ops/conv_mma.cu", f"conv3x3_{direction}<{precision.upper()}, {width_n}>")
+
+
+def _given(maps: Any) -> str:
+    return ", ".join(name for name, value in vars(maps).items() if value is not None) or "none"
+
+
+def _check_maps(maps: Any, shape: tuple[int, ...], small: tuple[int, int], precision: str) -> None:
+    pooled = (shape[0], *small, shape[3])
+    for name, value in vars(maps).items():
+        if value is None:
+            continue
+        if name == "mask":
+            _check(name, value, mask_shape(*shape), "uint32")
+        elif name == "windows":
+            _check(name, value, windows_shape(*pooled), "uint32")
+        else:
+            _check(name, value, pooled if name.startswith("pool") else shape, map_dtype(precision))
+
+
+def _check(name: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
+    if tuple(array.shape) != tuple(shape) or str(array.dtype) != dtype:
+        raise ValueError(f"{name} must be {dtype} of shape {tuple(shape)}, got {array.dtype} {tuple(array.shape)}")
