@@ -5,7 +5,7 @@
 //   backward input   dx[n,a,e,c] =        sum over u,v,k of dy[n, i, j, k] * w[u,v,c,k]
 //   backward filter  dw[u,v,c,k] =        sum over n,i,j of  x[n, a, e, c] * dy[n,i,j,k]
 //
-// where always   a = sy*i + ey*u - top,   e = sx*j + ex*v - left,   0 <= a < H,   0 <= e < W;   pixels outside are zero.
+// where always   a = sy*i + ey*u - top,   e = sx*j + ex*v - left,   0 <= a < H,   0 <= e < W:  pixels outside are zero.
 // Solved for i, as the second line needs it: i = (a + top - ey*u) / sy, where that divides and 0 <= i < H'.
 // With G groups k runs over K/G filters and c over C/G channels of group g = blockIdx.z.
 //
@@ -35,10 +35,11 @@ constexpr int TILE = 64, STEP = 16, PITCH = TILE + 2;  // the pitch keeps both w
 
 template <typename T> using Slab = T[STEP][PITCH];
 
-// sum[i][j] += the product of `inner` pairs: fill_a(q0, A) and fill_b(q0, B) write the entries q0 ... q0 + 15 of all rows
-// and columns, zeros beyond the end.
+// sum[i][j] += the product of `inner` pairs: fill_a(q0, A) and fill_b(q0, B) write the entries q0 ... q0 + 15 of all
+// rows and columns, zeros beyond the end.
 template <typename T, class FillA, class FillB>
-__device__ __forceinline__ void multiply(T (&sum)[4][4], i64 inner, Slab<T>& A, Slab<T>& B, FillA fill_a, FillB fill_b) {
+__device__ __forceinline__ void multiply(T (&sum)[4][4], i64 inner, Slab<T>& A, Slab<T>& B, FillA fill_a,
+                                         FillB fill_b) {
   const int r = threadIdx.x / 16, s = threadIdx.x % 16;
   for (i64 q0 = 0; q0 < inner; q0 += STEP) {
     fill_a(q0, A);
@@ -59,8 +60,8 @@ __device__ __forceinline__ void multiply(T (&sum)[4][4], i64 inner, Slab<T>& A, 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) conv_forward(ConvShape s, i64 positions, const T* __restrict__ x,
-                                                    const T* __restrict__ w, const T* __restrict__ bias, T* y) {
+__global__ void __launch_bounds__(256, 2) conv_forward(ConvShape s, i64 positions, const T* __restrict__ x,
+                                                       const T* __restrict__ w, const T* __restrict__ bias, T* y) {
   __shared__ Slab<T> A, B;
   const int t = threadIdx.x, group = blockIdx.z, k0 = blockIdx.y * TILE, inner = s.kh * s.kw * s.depth;
   const i64 p0 = (i64)blockIdx.x * TILE;
@@ -106,8 +107,8 @@ __global__ void __launch_bounds__(256) conv_forward(ConvShape s, i64 positions, 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) conv_backward_input(ConvShape s, i64 pixels, const T* __restrict__ dy,
-                                                           const T* __restrict__ w, T* dx) {
+__global__ void __launch_bounds__(256, 2) conv_backward_input(ConvShape s, i64 pixels, const T* __restrict__ dy,
+                                                              const T* __restrict__ w, T* dx) {
   __shared__ Slab<T> A, B;
   const int t = threadIdx.x, group = blockIdx.z, c0 = blockIdx.y * TILE, inner = s.kh * s.kw * s.share;
   const i64 p0 = (i64)blockIdx.x * TILE;
@@ -154,14 +155,15 @@ __global__ void __launch_bounds__(256) conv_backward_input(ConvShape s, i64 pixe
     }
 }
 
-// The positions are cut into slices of `length`, a multiple of CHUNK; slice m writes dw of its positions to parts[m], an
-// array like w, and the host adds the parts.  Within a slice every CHUNK of positions is summed by itself: a float32 sum
-// over a million positions in one go would lose three digits.
+// The positions are cut into slices of `length`, a multiple of CHUNK; slice m writes dw of its positions to parts[m],
+// an array like w, and the host adds the parts.  Within a slice every CHUNK of positions is summed by itself: a float32
+// sum over a million positions in one go would lose three digits.
 constexpr int CHUNK = 1024;
 
 template <typename T>
-__global__ void __launch_bounds__(256) conv_backward_filter(ConvShape s, i64 positions, i64 length, int slices,
-                                                            const T* __restrict__ x, const T* __restrict__ dy, T* parts) {
+__global__ void __launch_bounds__(256, 2) conv_backward_filter(ConvShape s, i64 positions, i64 length, int slices,
+                                                               const T* __restrict__ x, const T* __restrict__ dy,
+                                                               T* parts) {
   __shared__ Slab<T> A, B;
   const int t = threadIdx.x, group = blockIdx.z / slices, slice = blockIdx.z % slices, k0 = blockIdx.y * TILE;
   const int taps = s.kh * s.kw * s.depth, m = blockIdx.x * TILE + t % 64;  // this thread fills row m of A: (u, v, c)

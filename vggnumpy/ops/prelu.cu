@@ -30,8 +30,8 @@ __global__ void prelu_backward(i64 positions, int channels, const T* dy, const u
 }
 
 template <typename T>
-__global__ void prelu_backward_slope(i64 positions, int channels, const T* dy, const T* x, const unsigned char* positive,
-                                     T* terms) {
+__global__ void prelu_backward_slope(i64 positions, int channels, const T* dy, const T* x,
+                                     const unsigned char* positive, T* terms) {
   const Octet o = octet(positions, channels);
   const unsigned bits = o.count ? positive[o.number] : 0;
   for (int i = 0; i < o.count; i++) terms[o.at + i] = bits & (0x80u >> i) ? T(0) : dy[o.at + i] * x[o.at + i];

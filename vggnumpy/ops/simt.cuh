@@ -1,8 +1,8 @@
 // What the plain (SIMT) kernels share.
 //
-// Every kernel *gathers*: a thread owns one entry of the output (or eight, or a tile) and reads whatever it needs; nothing
-// is added to memory that another thread writes.  So there are no atomics, and the same input gives the same bits every
-// time.  Offsets into arrays are 64-bit: an image may have more than 2^31 entries.
+// Every kernel *gathers*: a thread owns one entry of the output (or eight, or a tile) and reads whatever it needs;
+// nothing is added to memory that another thread writes.  So there are no atomics, and the same input gives the same
+// bits every time.  Offsets into arrays are 64-bit: an image may have more than 2^31 entries.
 
 typedef long long i64;
 
