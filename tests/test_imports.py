@@ -20,7 +20,7 @@ ROOMS = {
     "losses": {"backend", "errors"},
     "nets": {"ops", "backend", "errors"},
     "engine": {"nets", "losses", "ops", "backend", "errors"},
-    "optimize": {"errors"},
+    "optimize": {"backend", "errors"},
     "gradcheck": {"errors"},
     "styles": {"nets", "losses", "backend", "errors"},
     "objective": {"engine", "styles", "nets", "losses", "backend", "errors"},

@@ -1,14 +1,14 @@
 """What all optimisers share: the step they yield, the reason they end for, and an objective that is counted."""
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from vggnumpy.errors import InputError
-from vggnumpy.optimize.vectors import Array, all_finite, dot
+from vggnumpy.optimize.vectors import Array, Scalar, all_finite, dot, to_floats
 
 Objective: TypeAlias = Callable[[Array], tuple[Array, Array]]
 
@@ -102,17 +102,32 @@ class Evaluations:
     @classmethod
     def of(cls, fun: "Objective | Evaluations", x0: Array, maxfun: int | None) -> "Evaluations":
         """``fun`` itself if it is counted already, as it is when `minimize` calls, else a counted ``fun``."""
-        return fun if isinstance(fun, cls) else cls(fun, x0, maxfun)
+        return fun if isinstance(fun, Evaluations) else cls(fun, x0, maxfun)
 
     @property
     def rounding(self) -> float:
         """Relative spacing of the unknowns' floating-point numbers, ε: 2⁻²³ or 2⁻⁵²."""
         return float(np.finfo(self.x0.dtype).eps)
 
-    def __call__(self, x: Array) -> tuple[float, Array]:
-        """Evaluate at x: the value as a float, the gradient in x's dtype and in memory of its own.
+    def __call__(
+        self, x: Array, measure: Callable[[Array], Sequence[Scalar]] = lambda grad: ()
+    ) -> tuple[float, Array, list[float]]:
+        """Evaluate at x.
 
-        The value is NaN wherever the value or any entry of the gradient is not finite.
+        Parameters
+        ----------
+        x : array
+        measure : callable, optional
+            Gradient → scalars that are wanted with it.  On a device they come to the host together with the value, in
+            the one transfer that an evaluation has.
+
+        Returns
+        -------
+        value : float
+            NaN wherever the value or any entry of the gradient is not finite.
+        grad : array
+            In x's dtype and in memory of its own.
+        measured : list of float
         """
         if self.count == self.maxfun:
             raise EvaluationsSpent
@@ -123,13 +138,13 @@ class Evaluations:
             raise InputError(f"fun: the gradient must have the shape of x, {x.shape}, not {found}")
         # A copy, because an objective may reuse its buffer and the previous gradient is still needed.
         grad = grad.astype(x.dtype, order="C")
-        number = _real(value)
-        if not (math.isfinite(number) and math.isfinite(dot(grad, grad))):
+        number, square, *measured = to_floats(_real(value), dot(grad, grad), *measure(grad))
+        if not (math.isfinite(number) and math.isfinite(square)):
             number = math.nan
             self.not_finite += 1
         if self.count == 1 or number < self.best[1]:
             self.best = x, number, grad
-        return number, grad
+        return number, grad, measured
 
 
 def ending(steps: Steps) -> Steps:
@@ -166,10 +181,12 @@ def _start(x0: Array) -> Array:
     return x.astype(x.dtype, order="C")
 
 
-def _real(value: Array) -> float:
-    """Make a Python float of a float, a NumPy scalar or a 0-d array on any device."""
+def _real(value: Array) -> Scalar:
+    """Check a value: a float, a NumPy scalar or an array without axes on any device."""
     if getattr(value, "shape", ()) != ():
         raise InputError(f"fun: the value must be a scalar, not an array of shape {value.shape}")
+    if hasattr(value, "astype") and not isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiu":
+        return value
     try:
         return float(value)
     except TypeError:

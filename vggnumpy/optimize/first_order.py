@@ -18,7 +18,7 @@ from vggnumpy.optimize.evaluation import (
     check_positive,
     ending,
 )
-from vggnumpy.optimize.vectors import Array
+from vggnumpy.optimize.vectors import Array, Scalar
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -197,21 +197,26 @@ def adam(
 def _descend(evaluate: Evaluations, rate: Schedule, change: Callable[[int, float, Array], Array]) -> Steps:
     """Iterate x ← x + change(k, rate(k), g)."""
     x = evaluate.x0
-    value, grad = evaluate(x)
+    value, grad, (steep,) = evaluate(x, lambda grad: ((grad != 0).any(),))
     for k in count():
         if math.isnan(value):
             return End(NOT_FINITE, "the loss or its gradient is not finite; try a smaller rate")
-        if not bool((grad != 0).any()):
+        if not steep:
             return End(CONVERGED, "the gradient is zero")
         r = float(rate(k))
         new_x = x + change(k, r, grad)
-        if bool((new_x == x).all()):
+        value, grad, (steep, moved) = evaluate(new_x, _measures(x, new_x))
+        if not moved:
             return End(FROZEN, "the step is smaller than the spacing of the unknowns")
         x = new_x
-        value, grad = evaluate(x)
         if not math.isnan(value):
             yield Step(k + 1, evaluate.count, x, value, grad, r)
     raise AssertionError("unreachable")
+
+
+def _measures(x: Array, new_x: Array) -> Callable[[Array], tuple[Scalar, Scalar]]:
+    """Whether the gradient is anywhere other than zero, and whether x moved."""
+    return lambda grad: ((grad != 0).any(), (new_x != x).any())
 
 
 def _schedule(rate: float | Schedule) -> Schedule:

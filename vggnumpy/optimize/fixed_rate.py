@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 from vggnumpy.optimize.evaluation import (
     CONVERGED,
@@ -16,8 +17,8 @@ from vggnumpy.optimize.evaluation import (
     check_positive,
     ending,
 )
-from vggnumpy.optimize.lbfgs import Pair, remember, starting_change, two_loop
-from vggnumpy.optimize.vectors import Array, mean_magnitude
+from vggnumpy.optimize.lbfgs import Pair, products, remember, starting_change, two_loop
+from vggnumpy.optimize.vectors import Array, Scalar, mean_magnitude, to_floats
 
 EXPLOSION = 2.0**10  # a value beyond this multiple of |f(x0)| has exploded
 
@@ -72,29 +73,34 @@ def lbfgs_fixed_rate(
 
 def _lbfgs_fixed_rate(evaluate: Evaluations, rate: float, history: int, first_step: float) -> Steps:
     x = evaluate.x0
-    value, grad = evaluate(x)
+    value, grad, (steepness,) = evaluate(x, lambda grad: (mean_magnitude(grad),))
     if math.isnan(value):
         return End(NOT_FINITE, "the loss or its gradient is not finite at the start")
     limit = EXPLOSION * abs(value)
     pairs: deque[Pair] = deque(maxlen=history)
     restarted, nit = False, 0
     while True:
-        steepness = mean_magnitude(grad)
         if steepness == 0:
             return End(CONVERGED, "the gradient is zero")
         t, direction = (rate, two_loop(pairs, grad)) if pairs else (first_step / steepness, grad)
         new_x = x - t * direction
-        if bool((new_x == x).all()):
+        new_value, new_grad, (moved, new_steepness, *curvature) = evaluate(new_x, _measures(x, grad, new_x))
+        if not moved:
             return End(FROZEN, "the step is smaller than the spacing of the unknowns")
-        new_value, new_grad = evaluate(new_x)
         if not new_value <= limit:
             if restarted:
                 return End(NOT_FINITE, "the loss exploded again after a restart; try a smaller rate")
             pairs.clear()
             x, value, grad = evaluate.best
+            (steepness,) = to_floats(mean_magnitude(grad))
             first_step, restarted = first_step / 8, True
             continue
-        remember(pairs, new_x - x, new_grad - grad, evaluate.rounding)
-        x, value, grad = new_x, new_value, new_grad
+        remember(pairs, new_x - x, new_grad - grad, curvature, evaluate.rounding)
+        x, value, grad, steepness = new_x, new_value, new_grad, new_steepness
         nit += 1
         yield Step(nit, evaluate.count, x, value, grad, t)
+
+
+def _measures(x: Array, grad: Array, new_x: Array) -> Callable[[Array], tuple[Scalar, ...]]:
+    """Whether x moved, how steep it is there, and the curvature of the step."""
+    return lambda new_grad: ((new_x != x).any(), mean_magnitude(new_grad), *products(x, grad, new_x, new_grad))

@@ -19,7 +19,7 @@ from vggnumpy.optimize.evaluation import (
     ending,
 )
 from vggnumpy.optimize.line_search import Point, line_search
-from vggnumpy.optimize.vectors import Array, dot, mean_magnitude
+from vggnumpy.optimize.vectors import Array, Scalar, dot, mean_magnitude, scaled, to_floats
 
 FIRST_STEP = 0.005  # of the mean |x0|
 REACH = 4.0
@@ -73,21 +73,26 @@ def two_loop(pairs: Sequence[Pair], grad: Array) -> Array:
     alphas = []
     for s, y, rho in reversed(pairs):
         alpha = rho * dot(s, q)
-        q -= alpha * y
+        q -= scaled(alpha, y)
         alphas.append(alpha)
     _, y, rho = pairs[-1]
-    q *= 1 / (rho * dot(y, y))
-    z = q
+    z = scaled(1 / (rho * dot(y, y)), q)
     for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
         beta = rho * dot(y, z)
-        z += (alpha - beta) * s
+        z += scaled(alpha - beta, s)
     return z
 
 
-def remember(pairs: deque[Pair], s: Array, y: Array, rounding: float) -> None:
+def products(x: Array, grad: Array, new_x: Array, new_grad: Array) -> tuple[Scalar, Scalar, Scalar]:
+    """sᵀy, sᵀs and yᵀy of the step s = x₊ − x and the change y = g₊ − g: what `remember` wants to know."""
+    s, y = new_x - x, new_grad - grad
+    return dot(s, y), dot(s, s), dot(y, y)
+
+
+def remember(pairs: deque[Pair], s: Array, y: Array, measured: Sequence[float], rounding: float) -> None:
     """Append the pair unless its curvature could be rounding: only with sᵀy > ε‖s‖‖y‖, a test without a scale."""
-    sy = dot(s, y)
-    if sy > rounding * math.sqrt(dot(s, s) * dot(y, y)):
+    sy, ss, yy = measured
+    if sy > rounding * math.sqrt(ss * yy):
         pairs.append(Pair(s, y, 1 / sy))
 
 
@@ -151,25 +156,25 @@ def lbfgs(
 
 def _lbfgs(evaluate: Evaluations, history: int, first_step: float) -> Steps:
     x = evaluate.x0
-    value, grad = evaluate(x)
+    value, grad, (steepness,) = evaluate(x, lambda grad: (mean_magnitude(grad),))
     if math.isnan(value):
         return End(NOT_FINITE, "the loss or its gradient is not finite at the start")
     pairs: deque[Pair] = deque(maxlen=history)
     lowest, idle, fresh, nit = value, 0, True, 0
     while True:
-        steepness = mean_magnitude(grad)
         if steepness == 0:
             return End(CONVERGED, "the gradient is zero")
         noise = ROUNDING_ERRORS * evaluate.rounding * abs(value)
         direction = two_loop(pairs, grad) if pairs else grad.copy()
         direction *= -1.0
-        start = Point(0.0, value, dot(grad, direction), x, grad)
+        start = Point(0.0, value, to_floats(dot(grad, direction))[0], x, grad)
         t, reach = (1.0, REACH) if pairs else (first_step / steepness, FIRST_REACH)
         found, broken = None, evaluate.not_finite
         if start.slope < 0:  # always, but for rounding in an ill-conditioned product
-            found = line_search(_along(evaluate, x, direction), start, t, noise=noise, reach=reach)
+            found = line_search(_along(evaluate, start, direction), start, t, noise=noise, reach=reach)
         if found is not None:
-            remember(pairs, found.x - x, found.grad - grad, evaluate.rounding)
+            steepness, *curvature = found.measured
+            remember(pairs, found.x - x, found.grad - grad, curvature, evaluate.rounding)
             x, value, grad = found.x, found.value, found.grad
             nit += 1
             idle = 0 if value < lowest else idle + 1
@@ -181,17 +186,21 @@ def _lbfgs(evaluate: Evaluations, history: int, first_step: float) -> Steps:
                 return _stuck(evaluate.not_finite > broken)
             pairs.clear()
             x, value, grad = evaluate.best
+            (steepness,) = to_floats(mean_magnitude(grad))
             idle, fresh = 0, False
 
 
-def _along(evaluate: Evaluations, x: Array, direction: Array) -> Callable[[float], Point]:
+def _along(evaluate: Evaluations, start: Point, direction: Array) -> Callable[[float], Point]:
     """φ(t) = f(x + t·direction)."""
 
     def phi(t: float) -> Point:
         trial = t * direction
-        trial += x
-        value, grad = evaluate(trial)
-        return Point(t, value, dot(grad, direction), trial, grad)
+        trial += start.x
+        value, grad, (slope, *measured) = evaluate(
+            trial,
+            lambda grad: (dot(grad, direction), mean_magnitude(grad), *products(start.x, start.grad, trial, grad)),
+        )
+        return Point(t, value, slope, trial, grad, tuple(measured))
 
     return phi
 
@@ -205,6 +214,6 @@ def _stuck(not_finite: bool) -> End:
 def starting_change(first_step: float | None, x0: Array) -> float:
     """Check ``first_step``, and put its default in the place of None."""
     if first_step is None:
-        return FIRST_STEP * (mean_magnitude(x0) or 1.0)
+        return FIRST_STEP * (to_floats(mean_magnitude(x0))[0] or 1.0)
     check_positive("first_step", first_step)
     return first_step

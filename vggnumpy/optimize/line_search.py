@@ -11,7 +11,7 @@ MAX_TRIALS = 20
 
 
 class Point(NamedTuple):
-    """φ(t) = f(x + t·p) at one t: value, slope φ′(t) = ∇fᵀp, and what the caller wants kept with them.
+    """φ(t) = f(x + t·p) at one t: value, slope φ′(t) = ∇fᵀp, and what else the caller wants kept with them.
 
     A value that is not finite marks a point where the objective cannot be used.
     """
@@ -21,6 +21,7 @@ class Point(NamedTuple):
     slope: float
     x: Any = None
     grad: Any = None
+    measured: Any = ()
 
 
 def line_search(
