@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from importlib.resources import files
 
-_INCLUDE = re.compile(r'^#include "(?P<name>\w+\.cuh)"$')
+_INCLUDE = re.compile(r'^#include "(?P<name>[\w./]+\.cuh)"$')
 
 
 def read_source(name: str) -> str:
     """Return the text of a source of this package, complete in itself.
 
-    A line ``#include "simt.cuh"`` is replaced by the text of that file beside the source, once.  The compiler never
-    sees an ``#include``: what keeps compiled kernels looks at the text alone, and a header that was edited would leave
-    stale ones.  ``#line`` directives keep the compiler's messages true.
+    A line ``#include "simt.cuh"`` (or ``"../ops/simt.cuh"``: a path from the source) is replaced by the text of that
+    file, once.  The compiler never sees an ``#include``: what keeps compiled kernels looks at the text alone, and a
+    header that was edited would leave stale ones.  ``#line`` directives keep the compiler's messages true.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def _lines(name: str, seen: set[str]) -> list[str]:
         if included is None:
             lines.append(line + "\n")
             continue
-        header = f"{name.rpartition('/')[0]}/{included['name']}"
+        header = posixpath.normpath(f"{name.rpartition('/')[0]}/{included['name']}")
         if header not in seen:
             lines += _lines(header, seen)
         lines.append(f'#line {number + 1} "vggnumpy/{name}"\n')

@@ -9,25 +9,6 @@
 // Maps are N×H×W×K in C order, of type T: float, or bf16.  A pointer that is 0 means "not wanted".
 // Bits: channel k of a position is bit k % 32 of word k / 32 of its ⌈K/32⌉ words.
 
-typedef long long i64;
-
-typedef unsigned short bf16;  // the upper half of a float
-
-__device__ __forceinline__ float4 load4(const float* p) { return *(const float4*)p; }
-__device__ __forceinline__ void store4(float* p, float4 v) { *(float4*)p = v; }
-__device__ __forceinline__ float4 load4(const bf16* p) {
-  uint2 u = *(const uint2*)p;
-  return make_float4(__uint_as_float(u.x << 16), __uint_as_float(u.x & 0xffff0000u), __uint_as_float(u.y << 16),
-                     __uint_as_float(u.y & 0xffff0000u));
-}
-__device__ __forceinline__ void store4(bf16* p, float4 v) {
-  *(uint2*)p = make_uint2(ptx_bf16x2(v.x, v.y), ptx_bf16x2(v.z, v.w));
-}
-
-__device__ __forceinline__ float4 add4(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-__device__ __forceinline__ float4 scale4(float4 a, float s) { return make_float4(a.x * s, a.y * s, a.z * s, a.w * s); }
 __device__ __forceinline__ float4 relu4(float4 a) {  // NaN stays NaN
   return make_float4(a.x < 0 ? 0 : a.x, a.y < 0 ? 0 : a.y, a.z < 0 ? 0 : a.z, a.w < 0 ? 0 : a.w);
 }

@@ -17,26 +17,19 @@
 // the 10×18 pixels that its 128 pixels reach with all nine taps, so X is read 1.4 times instead of 9, and nine *steps*
 // follow, one for each tap, each with its own BN×128 bytes of filters.  Taps differ only in where ldmatrix reads.
 //
-// Shared memory: rows of 128 + 16 bytes (ROW), so that the 8 rows which ldmatrix reads at a time, neighbours in x or
-// in k, start 36 words apart: banks 4i … 4i + 3 modulo 32, all different.
+// Shared memory: rows of ROW = 144 bytes (mma_step.cuh); ldmatrix reads 8 that are neighbours in x, or in k.
 //   halo      2 × 180 rows                     = 51840 bytes, one read while the next is filled
 //   filters   STAGES × BN rows                 = 27648 (BN = 64), 55296 (BN = 128) bytes with 3 stages
 //   together  79488 or 107136 bytes: 2 blocks a multiprocessor on sm_90, and on sm_80 with BN = 64.
 // The epilogue's tile, 128 × (BN + 8) floats = 36864 or 69632 bytes, reuses it.
 //
-// Precision.  Accumulators are fp32.  BF16: maps and filters are bf16.  TF32: maps are fp32 and rounded as they enter
-// the product (the hardware would truncate); filters come rounded.  FP32 (3×TF32): u = u₁ + u₂ with u₁ = tf32(u) and
-// u₂ = tf32(u - u₁) to 2⁻²²·|u|; of the product (a₁ + a₂)(b₁ + b₂) the term a₂b₂, at most 2⁻²²·|ab|, is dropped.
-// Tensor cores add with rounding *towards zero*, an error that grows with the depth; so in FP32 each step sums by
-// itself and is added to the total by an ordinary addition.
+// Precision: mma_step.cuh.  Filters come rounded to tf32 or bf16, or as they are (FP32).
 #include "ptx.cuh"
+#include "maps.cuh"
 #include "conv_epilogue.cuh"
+#include "mma_step.cuh"
 
-enum Precision { FP32, TF32, BF16 };
-template <int P> struct Map { typedef float T; };
-template <> struct Map<BF16> { typedef bf16 T; };
-
-constexpr int ROW = 144, HALO_COLUMNS = 18, HALO = 10 * HALO_COLUMNS, THREADS = 256, STAGES = 3;
+constexpr int HALO_COLUMNS = 18, HALO = 10 * HALO_COLUMNS, THREADS = 256, STAGES = 3;
 
 // X is N×H×W×C; C is a multiple of 16 bytes.
 template <class T> struct Input { const T *x, *filters; int H, W, C, pad; };
@@ -64,43 +57,6 @@ __device__ __forceinline__ void copy_filters(char* stage, Input<T> in, Place at,
     bool inside = k < at.K && c < in.C;
     const T* from = in.filters + (inside ? ((i64)tap * at.K + k) * in.C + c : 0);
     ptx_cp_async16(stage + n * ROW + (i & 7) * 16, from, inside);
-  }
-}
-
-// Split fp32 into tf32 parts, high + low; `high` replaces the number.
-__device__ __forceinline__ void split(unsigned* numbers, unsigned* low, int count) {
-#pragma unroll
-  for (int i = 0; i < count; i++) {
-    float whole = __uint_as_float(numbers[i]);
-    numbers[i] = ptx_tf32(whole);
-    low[i] = ptx_tf32(whole - __uint_as_float(numbers[i]));
-  }
-}
-
-// sum[i][j] += A[16 pixels i] · B[8 channels j] over the 128 bytes of depth of one step.  `a` and `b` are where this
-// lane's row of ldmatrix begins for i = j = 0; an image row of the tile is HALO_COLUMNS rows of shared memory further.
-template <int P, int MT>
-__device__ __forceinline__ void multiply_step(float (*sum)[4][4], const char* a, const char* b) {
-#pragma unroll
-  for (int part = 0; part < 4; part++) {  // 32 bytes: 8 floats or 16 bf16
-    unsigned A[MT][4], B[4][2], a_low[MT][4], b_low[4][2];
-#pragma unroll
-    for (int i = 0; i < MT; i++) ptx_ldmatrix_x4(A[i], a + i * HALO_COLUMNS * ROW + part * 32);
-#pragma unroll
-    for (int j = 0; j < 4; j += 2) ptx_ldmatrix_x4(B[j], b + j * 8 * ROW + part * 32);
-    if (P == FP32) split(A[0], a_low[0], 4 * MT), split(B[0], b_low[0], 8);
-#pragma unroll
-    for (int i = 0; i < MT; i++) {
-#pragma unroll
-      for (int e = 0; e < 4; e++)
-        if (P == TF32) A[i][e] = ptx_tf32(__uint_as_float(A[i][e]));
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        if (P == FP32) ptx_mma_tf32(sum[i][j], a_low[i], B[j]), ptx_mma_tf32(sum[i][j], A[i], b_low[j]);
-        if (P == BF16) ptx_mma_bf16(sum[i][j], A[i], B[j]);
-        else ptx_mma_tf32(sum[i][j], A[i], B[j]);
-      }
-    }
   }
 }
 
@@ -135,10 +91,10 @@ template <int P, int BN, class T> __device__ __forceinline__ float* convolve(Inp
     const char* here = a + (slice % 2 * HALO + tap / 3 * HALO_COLUMNS + tap % 3) * ROW;
     const char* stage = b + step % STAGES * BN * ROW;
     if (P != FP32) {
-      multiply_step<P, MT>(sum, here, stage);
+      multiply_step<P, MT, HALO_COLUMNS>(sum, here, stage);
     } else {
       float own[MT][4][4] = {};
-      multiply_step<P, MT>(own, here, stage);
+      multiply_step<P, MT, HALO_COLUMNS>(own, here, stage);
 #pragma unroll
       for (int i = 0; i < MT * 16; i++) sum[0][0][i] += own[0][0][i];
     }

@@ -1,0 +1,66 @@
+"""Gram matrices on tensor cores against `vggnumpy.losses.gram` in float64, the kernels running on the CPU."""
+
+import numpy as np
+import pytest
+from emulator import ORDERS, available, emulated, on_host
+
+from vggnumpy.losses.gram import gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.gram_cuda import GramTarget, gram_derivative, gram_matrix, plan_gram
+from vggnumpy.ops.conv_tensor_cuda import Device, map_dtype, round_bf16, round_tf32, widen_bf16
+
+pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
+
+RELATIVE = {"fp32": 1e-6, "tf32": 1e-5, "bf16": 1e-5}
+exact = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": lambda x: widen_bf16(round_bf16(x))}
+CASES = {"rests": (301, 80, 2), "one part": (37, 16, 1), "pairs of tiles": (600, 128, 2), "few": (1, 64, 1)}
+
+
+def assert_near(got, expected, precision, stored=False):
+    rounding = 2.0**-8 * 1.01 * np.abs(expected) if stored and precision == "bf16" else 0
+    assert got.shape == expected.shape
+    error = np.abs(got - expected) - rounding
+    assert error.max() <= RELATIVE[precision] * np.abs(expected).max()  # NaN fails
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("case", CASES)
+def test_gram(case, precision, order):
+    positions, channels, processors = CASES[case]
+    rng = np.random.default_rng(3)
+    F = np.maximum(rng.standard_normal((1, positions, channels)), 0).astype("float32")
+    A = rng.standard_normal((channels, channels)).astype("float32")  # not symmetric
+    with emulated(order) as cuda:
+        xp, dtype = cuda.xp, map_dtype(precision)
+        keep = round_bf16 if precision == "bf16" else lambda x: x
+        on_device = xp.asarray(keep(F))
+        plan = plan_gram(positions, channels, Device(80, 163 << 10, processors))
+        assert plan.chunk * (plan.parts - 1) < positions <= plan.chunk * plan.parts
+        partial, G = xp.empty(plan.partial_shape, "float32"), xp.empty((channels, channels), "float32")
+        target = GramTarget(xp.asarray(A), 0.3, xp.empty((channels, channels), dtype), xp.empty(plan.squares_shape))
+        gram_matrix(on_device, plan, partial, precision, G=G, target=target)
+
+        F64 = exact[precision](F).astype("float64")
+        expected, M = gram_statistics(F64)
+        assert M == positions
+        got = on_host(G)
+        assert_near(got, expected, precision)
+        np.testing.assert_array_equal(got, got.T)
+        value, _ = gram_value(expected, A.astype("float64"), M, 1, "mean_square")
+        assert on_host(target.squares).sum() / channels**4 == pytest.approx(value, rel=RELATIVE[precision])
+        S = 2 * 0.3 / M * (expected / M - A)
+        rounded = {"fp32": 0, "tf32": 2.0**-11, "bf16": 2.0**-8}[precision] * 1.01 * np.abs(S + S.T)
+        Z = on_host(target.Z)
+        Z64 = (widen_bf16(Z) if precision == "bf16" else Z).astype("float64")
+        assert (np.abs(Z64 - (S + S.T)) - rounded).max() <= RELATIVE[precision] * np.abs(S).max()
+        np.testing.assert_array_equal(exact[precision](Z64.astype("float32")), Z64)
+
+        added = keep(rng.standard_normal(F.shape).astype("float32"))
+        added64 = (widen_bf16(added) if precision == "bf16" else added).astype("float64")
+        for sum_with in (None, xp.asarray(added)):
+            out = xp.full(F.shape, 7, dtype) if sum_with is None else sum_with
+            gram_derivative(on_device, target.Z, out, precision, added=sum_with)
+            result = on_host(out)
+            result = (widen_bf16(result) if precision == "bf16" else result).astype("float64")
+            expected = gram_cotangent(F64, Z64 / 2) + (0 if sum_with is None else added64)
+            assert_near(result, expected, precision, stored=True)
