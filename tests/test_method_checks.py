@@ -65,7 +65,7 @@ def test_the_exact_style_gradient_in_place_of_the_printed_one_fails(monkeypatch)
 
 
 def test_the_exact_content_in_place_of_the_masked_gradient_fails(monkeypatch):
-    def value_masked_gradient_not(F, P, normalization="raw"):
+    def value_masked_gradient_not(F, P, normalization="raw", target=None):
         return losses.printed.content_printed(F, P, normalization)[0], losses.content(F, P, normalization)[1]
 
     monkeypatch.setattr(losses, "content_printed", value_masked_gradient_not)

@@ -157,9 +157,19 @@ class Objective:
         self._engine: Engine | None = None
         self._styles = self._style_targets(style_images)
         self._targets = self._content_targets(content_image)
+        # Sums that do not change: on a device an evaluation waits for none of them.
+        self._content_squares = {layer: self._square_of(P) for layer, P in self._targets.items()}
+        self._style_squares = [
+            {layer: float(sum_of_squares(style[layer][0])) for layer in self.style} for style in self._styles
+        ]
+        self._center = net.mean_color if self.size else None
         self._style_weights = [1.0] * len(self._styles) if style_weights is None else [float(w) for w in style_weights]
         if len(self._style_weights) != len(self._styles):
             raise InputError(f"{len(self._styles)} styles need as many weights, got {len(self._style_weights)}")
+
+    def _square_of(self, P: Any) -> float:
+        """Return Σ P² of a content target, over its active part in the printed form."""
+        return float(sum_of_squares(losses.active_part(P, P) if self.form == "printed" else P))
 
     def _choose(self, executor: str) -> bool:
         """Return whether the engine computes the network."""
@@ -270,7 +280,7 @@ class Objective:
                 else self._fused_terms(engine, image, terms)
             )
         if "size" in names:
-            loss, dx = losses.size(image, self.size_power, self.net.mean_color)
+            loss, dx = losses.size(image, self.size_power, self._center)
             dimage = self._add_pixel_term(terms, "size", self.size, loss, dx, self.size_power, dimage)
         if "variation" in names:
             loss, dx = losses.variation(image, self.variation_beta)
@@ -285,7 +295,8 @@ class Objective:
         features, tape = self.net.forward(image, {*content, *style})
         dfeatures: dict[LayerKey, Any] = {}
         for layer in content:
-            loss, dF = self._content_loss(features[layer], self._targets[layer], self.normalization)
+            target, squares = self._targets[layer], self._content_squares[layer]
+            loss, dF = self._content_loss(features[layer], target, self.normalization, squares)
             terms[f"content {layer}"] = self.content[layer], loss
             dfeatures[layer] = dF * self.content[layer]
         for layer in style:
@@ -318,9 +329,9 @@ class Objective:
         the features, however many styles there are.
         """
         total, S = 0.0, 0.0
-        for style, weight in zip(self._styles, self._style_weights, strict=True):
+        for style, squares, weight in zip(self._styles, self._style_squares, self._style_weights, strict=True):
             A, positions = style[layer]
-            value, dG = losses.gram_value(G, A, M, positions, self.normalization)
+            value, dG = losses.gram_value(G, A, M, positions, self.normalization, squares[layer])
             total, S = total + weight * value, S + dG * weight
         return total, S
 

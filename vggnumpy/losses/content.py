@@ -33,13 +33,15 @@ class ContentStatistics(NamedTuple):
 
 
 @operator(any_array=True)
-def content_statistics(F: Any, P: Any) -> ContentStatistics:
+def content_statistics(F: Any, P: Any, target: float | None = None) -> ContentStatistics:
     """Return Σ (F − P)², Σ P² and the number of entries, summed in float64.
 
     Parameters
     ----------
     F, P : ndarray of equal shape and dtype
         Features and target, or the same strip of both.
+    target : float, optional
+        Σ P², where it is known already.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def content_statistics(F: Any, P: Any) -> ContentStatistics:
     """
     if F.shape != P.shape:
         raise ValueError(f"content features and target must agree in shape, got {tuple(F.shape)} and {tuple(P.shape)}")
-    return ContentStatistics(sum_of_squares(F - P), sum_of_squares(P), F.size)
+    return ContentStatistics(sum_of_squares(F - P), sum_of_squares(P) if target is None else target, F.size)
 
 
 def content_value(statistics: ContentStatistics, normalization: str = "gatys") -> tuple[float, float]:
@@ -85,7 +87,7 @@ def content_cotangent(F: Any, P: Any, factor: float) -> Any:
     return de
 
 
-def content(F: Any, P: Any, normalization: str = "gatys") -> tuple[float, Any]:
+def content(F: Any, P: Any, normalization: str = "gatys", target: float | None = None) -> tuple[float, Any]:
     """Return the content loss and its gradient.
 
         L = ½ Σ (F − P)²,    ∂L/∂F = F − P           (``raw`` and ``gatys``; the others: see this module)
@@ -98,6 +100,8 @@ def content(F: Any, P: Any, normalization: str = "gatys") -> tuple[float, Any]:
         Features of the content image, of the same shape and dtype.
     normalization : {"gatys", "raw", "mean_square", "relative"}
         The factor before the sum.
+    target : float, optional
+        Σ P², where it is known already.
 
     Returns
     -------
@@ -113,5 +117,5 @@ def content(F: Any, P: Any, normalization: str = "gatys") -> tuple[float, Any]:
     TypeError
         If the dtypes differ.
     """
-    value, factor = content_value(content_statistics(F, P), normalization)
+    value, factor = content_value(content_statistics(F, P, target), normalization)
     return value, content_cotangent(F, P, float(factor))

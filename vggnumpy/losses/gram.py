@@ -58,7 +58,12 @@ def gram_statistics(F: Any) -> GramStatistics:
 
 @operator(any_array=True)
 def gram_value(
-    G: Any, A: Any, positions: int, target_positions: int, normalization: str = "gatys"
+    G: Any,
+    A: Any,
+    positions: int,
+    target_positions: int,
+    normalization: str = "gatys",
+    target: float | None = None,
 ) -> tuple[float, Any]:
     """Return the value (1) and its derivative S with respect to G, from summed statistics.
 
@@ -70,6 +75,8 @@ def gram_value(
         M and M_a, what each was summed over.
     normalization : {"gatys", "raw", "mean_square", "relative"}
         The factor k.
+    target : float, optional
+        Σ A², where it is known already; only ``relative`` needs it.
 
     Returns
     -------
@@ -97,7 +104,7 @@ def gram_value(
     elif normalization == "mean_square":
         factor = 1 / channels**4
     elif normalization == "relative":
-        whole = sum_of_squares(A)
+        whole = sum_of_squares(A) if target is None else target
         if not 0 < whole < float("inf"):
             raise InputError(
                 f"the relative Gram loss needs a target that is not zero everywhere, and finite: ΣA² is {whole}"

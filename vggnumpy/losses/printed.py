@@ -61,7 +61,7 @@ def active_part(F: Any, P: Any) -> Any:
     return F * (P > 0)
 
 
-def content_printed(F: Any, P: Any, normalization: str = "raw") -> tuple[float, Any]:
+def content_printed(F: Any, P: Any, normalization: str = "raw", target: float | None = None) -> tuple[float, Any]:
     """Return the content loss with the report's mask, and its gradient, which the report prints.
 
         L = ½ Σ_{P>0} (F − P)²,    ∂L/∂F = F − P where P > 0, else 0      (``raw`` and ``gatys``)
@@ -78,6 +78,8 @@ def content_printed(F: Any, P: Any, normalization: str = "raw") -> tuple[float, 
     normalization : {"raw", "gatys", "mean_square", "relative"}
         The factor k, see `vggnumpy.losses.content`: ``mean_square`` divides by the number of all entries, ``relative``
         by Σ_{P>0} P².
+    target : float, optional
+        Σ_{P>0} P², where it is known already.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def content_printed(F: Any, P: Any, normalization: str = "raw") -> tuple[float, 
     TypeError
         If the dtypes differ.
     """
-    return content(active_part(F, P), active_part(P, P), normalization)
+    return content(active_part(F, P), active_part(P, P), normalization, target)
 
 
 @operator(any_array=True)
