@@ -52,6 +52,8 @@ class Backend:
         ``"relu_forward<float>"``.  The kernel is called with ``(grid, block, args, shared_mem=0)``: two tuples of
         integers, and the arguments, which are arrays in C order (passed as pointers), NumPy's scalars of the type that
         the parameter has, and NumPy arrays of one structured entry (structs, passed by value).
+    free_memory : callable, optional
+        How many bytes its device has left, where that is not the host's memory.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Backend:
     array_type: type
     to_host: Callable[[Any], np.ndarray]
     kernel: Callable[[str, str], Kernel] | None = None
+    free_memory: Callable[[], int] | None = None
 
 
 NUMPY = Backend("numpy", np, np.ndarray, np.asarray)
@@ -82,9 +85,15 @@ def _backend_of_one(array: Any) -> Backend | None:
 
 def _load_cupy() -> Backend:
     cupy = importlib.import_module("cupy")
-    backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy, _cuda_kernel)
+    backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy, _cuda_kernel, _free_gpu_memory)
     register_backend(backend)
     return backend
+
+
+def _free_gpu_memory() -> int:
+    """Return the bytes that the current GPU has left, those that CuPy holds in reserve included."""
+    cupy = _load_cupy().xp
+    return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
 
 
 def _cuda_kernel(source: str, expression: str) -> Kernel:

@@ -17,7 +17,9 @@ _PLANNED = 1 << 24  # pixels up to which a plan is made; it has a list of all bl
 _TIMED = 256  # side of the image that is evaluated to see how fast the machine is
 
 
-def evaluation_bytes(net: Network, content: Iterable[str], style: Iterable[str], shape: Sequence[int]) -> float:
+def evaluation_bytes(
+    net: Network, content: Iterable[str], style: Iterable[str], shape: Sequence[int], fused: bool = True
+) -> float:
     """Return how many bytes one evaluation of an objective takes beside the network's own weights.
 
     Parameters
@@ -26,12 +28,15 @@ def evaluation_bytes(net: Network, content: Iterable[str], style: Iterable[str],
     content, style : iterable of str
         Layers with losses; those of content keep their target.
     shape : (height, width)
+    fused : bool
+        Whether the engine computes it, if it can.
     """
     height, width = shape
     content = set(content)
     taps = content | set(style)
     shrink = max(1.0, (height * width / _PLANNED) ** 0.5)
-    plan = plan_for(net, taps, (int(height / shrink), int(width / shrink), 3)) if net.dtype == np.float32 else None
+    fused = fused and net.dtype == np.float32
+    plan = plan_for(net, taps, (int(height / shrink), int(width / shrink), 3)) if fused else None
     if plan is None:
         return height * width * _reference_bytes_per_pixel(net, taps)
     targets = sum(np.prod(plan.features_shape(layer)) * net.dtype.itemsize for layer in content)
@@ -39,11 +44,16 @@ def evaluation_bytes(net: Network, content: Iterable[str], style: Iterable[str],
 
 
 def transfer_bytes(
-    net: Network, content: Iterable[str], style: Iterable[str], canvas: Sequence[int], styles: Sequence[Sequence[int]]
+    net: Network,
+    content: Iterable[str],
+    style: Iterable[str],
+    canvas: Sequence[int],
+    styles: Sequence[Sequence[int]],
+    fused: bool = True,
 ) -> float:
     """Return how many bytes a transfer takes at a canvas size, its style images having sizes of their own."""
-    painting = evaluation_bytes(net, content, style, canvas) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
-    return max([painting, *(evaluation_bytes(net, (), style, shape) for shape in styles)])
+    painting = evaluation_bytes(net, content, style, canvas, fused) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
+    return max([painting, *(evaluation_bytes(net, (), style, shape, fused) for shape in styles)])
 
 
 def evaluation_seconds(net: Network, taps: Iterable[str], shape: Sequence[int]) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vggnumpy.backend import NUMPY, Backend
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
@@ -44,6 +45,8 @@ class Plan:
     iterations : list of int
         For each scale.
     seed : int
+    backend : Backend
+        Where the objective and the optimiser run; the arrays here are the host's.
     """
 
     net: Network
@@ -55,6 +58,7 @@ class Plan:
     sizes: list[tuple[int, int]]
     iterations: list[int]
     seed: int
+    backend: Backend = NUMPY
 
 
 def plan_transfer(
@@ -66,9 +70,10 @@ def plan_transfer(
     size: int | None = None,
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
+    backend: Backend = NUMPY,
     **overrides: Any,
 ) -> Plan:
-    """Read and check everything that a transfer needs; the parameters are those of `transfer`.
+    """Read and check everything that a transfer needs; the parameters are those of `transfer`, and the backend.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def plan_transfer(
     chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
     if seed < 0:
         raise InputError(f"the seed must not be negative, got {seed}")
-    network = net if isinstance(net, Network) else best_network(seed) if net is None else load_network(net)
+    network = net if isinstance(net, Network) else best_network() if net is None else load_network(net)
     if chosen.pooling is not None:
         network = network.with_pooling(chosen.pooling)
     if chosen.pad_mode is not None:
@@ -92,7 +97,7 @@ def plan_transfer(
     styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
-    _check_memory(network, chosen, styles, sizes[-1])
+    _check_memory(network, chosen, styles, sizes[-1], backend)
     return Plan(
         network,
         chosen,
@@ -103,6 +108,7 @@ def plan_transfer(
         sizes,
         _split(chosen.iterations, len(sizes)),
         seed,
+        backend,
     )
 
 
@@ -215,25 +221,35 @@ def _start(
 
 def memory_needed(plan: Plan) -> float:
     """Return how many bytes the last scale of a transfer takes, which is the most."""
-    return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1])
+    return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1], plan.backend)
 
 
-def _bytes_at(net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int]) -> float:
+def _bytes_at(
+    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend
+) -> float:
     sides = canvas_sides(settings, shape)
     canvas = shape[0] + sides.top + sides.bottom, shape[1] + sides.left + sides.right
     content, style = (
         [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
     )
-    return transfer_bytes(net, content, style, canvas, [style_size(settings, one, shape) for one in styles])
+    sizes = [style_size(settings, one, shape) for one in styles]
+    return transfer_bytes(net, content, style, canvas, sizes, fused=backend is NUMPY)
 
 
-def _check_memory(net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int]) -> None:
+def free_memory(backend: Backend) -> int | None:
+    """Return the bytes that a transfer may take where it runs, or None where that is not known."""
+    return available_memory() if backend.free_memory is None else backend.free_memory()
+
+
+def _check_memory(
+    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend
+) -> None:
     """Refuse, before any work, a transfer whose last scale needs more memory than there is."""
-    needed, available = _bytes_at(net, settings, styles, shape), available_memory()
+    needed, available = _bytes_at(net, settings, styles, shape, backend), free_memory(backend)
     if available is None or needed <= available:
         return
     fitting = int(max(shape) * (available / needed) ** 0.5)
-    while fitting > MIN_SIDE and _bytes_at(net, settings, styles, fit_size(*shape, fitting)) > available:
+    while fitting > MIN_SIDE and _bytes_at(net, settings, styles, fit_size(*shape, fitting), backend) > available:
         fitting = fitting * 31 // 32
     raise InputError(
         f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "

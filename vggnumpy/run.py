@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from vggnumpy import report
-from vggnumpy.backend import select_device
+from vggnumpy.backend import NUMPY, select_device
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import evaluation_seconds
 from vggnumpy.files import check_output, sha256
 from vggnumpy.formats.load import stand_in_network
 from vggnumpy.images import check_writable_image, keeps_alpha, read_picture, resize, write_image
-from vggnumpy.plan import Plan, memory_needed, plan_transfer
+from vggnumpy.plan import Plan, free_memory, memory_needed, plan_transfer
 from vggnumpy.presets import STARTS
-from vggnumpy.system import available_memory
 from vggnumpy.transfer import Progress, paint
 
 Path_ = str | Path
@@ -114,6 +113,7 @@ def run_transfer(
         size=size,
         seed=seed,
         style_weights=style_weights,
+        backend=backend,
         **(overrides or {}),
     )
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
@@ -156,9 +156,11 @@ def _estimate(plan: Plan) -> str:
     weights = {**(settings.content_layers or {}), **(settings.style_layers or {})}
     layers = {plan.net.layer_name(layer) for layer in weights}
     last = plan.sizes[-1]
-    once = evaluation_seconds(plan.net, layers, last)
-    available = available_memory()
+    available = free_memory(plan.backend)
     memory = f"memory: {memory_needed(plan) / 1e9:.2f} GB" + (f" of {available / 1e9:.1f} GB free" if available else "")
+    if plan.backend is not NUMPY:
+        return f"{memory}\ntime: unknown on a GPU"
+    once = evaluation_seconds(plan.net, layers, last)
     if once is None:
         return f"{memory}\ntime: unknown for a network that the engine cannot compute"
     pixels = sum(count * height * width for count, (height, width) in zip(plan.iterations, plan.sizes, strict=True))

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from vggnumpy.backend import select_device, to_host
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
+from vggnumpy.nets.placement import network_on
 from vggnumpy.objective import Objective
 from vggnumpy.ops import pad
 from vggnumpy.ops.geometry import Sides
@@ -39,8 +41,6 @@ class Progress:
         The objective at the current scale; scales are not comparable.
     seconds : float
         Since the start of the transfer.
-    pixels : ndarray, H×W×3
-        The current image, unclamped.  Not to be written to.
     """
 
     scale: int
@@ -51,7 +51,12 @@ class Progress:
     evaluations: int
     loss: float
     seconds: float
-    pixels: np.ndarray = field(repr=False)
+    _pixels: Any = field(repr=False)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The current image, H×W×3, unclamped, brought over from its device.  Not to be written to."""
+        return to_host(self._pixels)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ def transfer(
     size: int | None = None,
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
+    device: str = "auto",
     callback: Callable[[Progress], None] | None = None,
     **overrides: Any,
 ) -> TransferResult:
@@ -123,6 +129,8 @@ def transfer(
         Of the noise that ``start="noise"`` begins with.
     style_weights : sequence of float, optional
         One for each style picture; they are scaled to add up to 1.  By default all equal.
+    device : str
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`.
     callback : callable, optional
         Called with a `Progress` after each accepted iteration.
     **overrides
@@ -135,21 +143,30 @@ def transfer(
     Raises
     ------
     InputError
-        If a picture, network, layer, preset or setting cannot be used.
+        If a picture, network, layer, preset, setting or device cannot be used.
 
     Notes
     -----
     Ctrl-C during the optimisation does not raise: the best image so far is returned with ``interrupted`` set.
     """
     plan = plan_transfer(
-        content, style, net=net, settings=settings, size=size, seed=seed, style_weights=style_weights, **overrides
+        content,
+        style,
+        net=net,
+        settings=settings,
+        size=size,
+        seed=seed,
+        style_weights=style_weights,
+        backend=select_device(device),
+        **overrides,
     )
     return paint(plan, callback)
 
 
 def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> TransferResult:
     """Carry out a planned transfer; see `transfer`."""
-    settings, net, pixels = plan.settings, plan.net, plan.start
+    settings, pixels = plan.settings, plan.start
+    net = network_on(plan.net, plan.backend)
     log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback)
     interrupted = False
     terms: dict[str, float] = {}
@@ -157,20 +174,20 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
         sides = canvas_sides(settings, shape)
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
         try:
-            canvas, _ = pad(resize(pixels, shape).astype(net.dtype), sides, "reflect")
+            canvas = _canvas(plan, pixels, shape, sides)
             log.begin_scale(canvas, inside)
-            pixels = log.best
+            pixels = to_host(log.best)
             options = _options(settings, count)
             with np.errstate(over="ignore", invalid="ignore"):  # the optimiser notices, and steps back or says so
-                objective = _objective(plan, shape, sides)
+                objective = _objective(plan, net, shape, sides)
                 result = minimize(objective, canvas, method=settings.optimizer, maxiter=count, callback=log, **options)
             if result.nit == 0 and not np.isfinite(result.fun):
                 raise InputError("the loss or its gradient is not finite at the start: use smaller weights")
-            pixels, message = result.x[inside], str(result.message)
+            pixels, message = to_host(result.x[inside]), str(result.message)
             objective(result.x)  # its last evaluation may have been a trial of the line search
             terms = {name: float(term.value) for name, term in objective.terms.items()}
         except KeyboardInterrupt:
-            pixels, terms, message, interrupted = log.best, {}, "interrupted", True
+            pixels, terms, message, interrupted = to_host(log.best), {}, "interrupted", True
             break
     return TransferResult(
         image=to_uint8(pixels),
@@ -192,14 +209,14 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
 class _Log:
     """The optimiser's callback: writes the history, keeps the best image of a scale, tells the caller."""
 
-    def __init__(self, start: np.ndarray, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
+    def __init__(self, start: Any, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
         self.best = start
         self.history: list[dict[str, Any]] = []
         self._scale, self._scales, self._iterations = 0, scales, iterations
         self._callback = callback
         self._began = time.perf_counter()
 
-    def begin_scale(self, canvas: np.ndarray, inside: tuple[slice, slice]) -> None:
+    def begin_scale(self, canvas: Any, inside: tuple[slice, slice]) -> None:
         self._scale += 1
         self._inside = inside
         self.best, self._best_loss = canvas[inside], np.inf
@@ -218,21 +235,26 @@ class _Log:
             evaluations=int(intermediate_result.nfev),
             loss=loss,
             seconds=time.perf_counter() - self._began,
-            pixels=pixels,
+            _pixels=pixels,
         )
-        self.history.append({key: value for key, value in vars(progress).items() if key != "pixels"})
+        self.history.append({key: value for key, value in vars(progress).items() if key != "_pixels"})
         if self._callback is not None:
             self._callback(progress)
 
 
-def _objective(plan: Plan, shape: tuple[int, int], sides: Sides) -> Objective:
+def _canvas(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides) -> Any:
+    """Return a picture at the size of one scale, extended by `sides`, where the transfer runs."""
+    canvas, _ = pad(resize(pixels, shape).astype(plan.net.dtype), sides, "reflect")
+    return plan.backend.xp.asarray(canvas)
+
+
+def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
     """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
-    settings, dtype = plan.settings, plan.net.dtype
-    content, _ = pad(resize(plan.content, shape).astype(dtype), sides, "reflect")
+    settings, xp = plan.settings, plan.backend.xp
     return Objective(
-        plan.net,
-        content,
-        [resize(one, style_size(settings, one, shape)).astype(dtype) for one in plan.styles],
+        net,
+        _canvas(plan, plan.content, shape, sides),
+        [xp.asarray(resize(one, style_size(settings, one, shape)).astype(net.dtype)) for one in plan.styles],
         settings.content_layers,
         settings.style_layers,
         settings.normalization,
