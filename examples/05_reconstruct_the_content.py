@@ -43,10 +43,10 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
-from vggnumpy.objective import Term
 from vggnumpy.run import demo_portrait
+from vggnumpy.terms import Term
 
 LAYERS = (13, 27)  # of the report's figure 1
 FACE = np.s_[20:404, 64:448]  # where the face is in the demo's portrait
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Reconstruct a portrait from its features at layers 13 and 27.")
     folder = Path(__file__).parent / "out"
     parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
-    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: VGG-19, else random)")
     parser.add_argument("--content", type=Path, help="another portrait than the demo's")
     parser.add_argument("--size", type=int, default=160, help="long side in pixels (default 160)")
     parser.add_argument("--iterations", type=int, default=120, help="of L-BFGS for each layer (default 120)")
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
     try:
-        net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+        net = vn.load_network(options.weights) if options.weights else vgg_network()
         net = net.with_pooling("average")  # a maximum hands its derivative to one pixel in four, and leaves grain
         names = [net.layer_name(number) for number in LAYERS]
         photo = read_image(options.content) if options.content else read_image(demo_portrait())[FACE]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vggnumpy import Objective, losses, random_network, style_of
+from vggnumpy import LayerTerm, Objective, losses, random_network, style_of
 from vggnumpy.errors import InputError
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.nets import chain
@@ -96,6 +96,45 @@ def test_each_term_is_the_objective_of_that_term_alone(net, images):
         assert set(fun.terms) == {name}
         assert whole.terms[name].value == pytest.approx(value, rel=1e-13)
         np.testing.assert_allclose(whole.terms[name].gradient(), gradient, rtol=0, atol=1e-13 * abs(gradient).max())
+
+
+def squares(F):
+    return float((F**2).sum()), 2 * F
+
+
+def products(F, H):
+    """The sum of all products of the two layers' total features."""
+    f, h = F.sum(axis=(-3, -2)), H.sum(axis=(-3, -2))
+    value = float(f.sum() * h.sum())
+    return value, np.full_like(F, h.sum()), np.full_like(H, f.sum())
+
+
+LAYER_TERMS = [
+    LayerTerm("squares", ("relu2_1",), 1e-4, squares),
+    LayerTerm("products", ("pool1", "relu2_1"), 1e-7, products),
+]
+
+
+@pytest.mark.parametrize("executor", ["reference", "fused"])
+@pytest.mark.parametrize("others", [{}, {"content": CONTENT, "style": STYLE, **PIXELS}], ids=["alone", "among others"])
+def test_losses_of_whole_maps_are_added(net, images, executor, others):
+    x, p, styles = images
+    fun = Objective(net, p, styles, **others, layer_terms=LAYER_TERMS, executor=executor)
+    value, gradient = fun(x)
+    features, _ = net.forward(x, ["pool1", "relu2_1"])
+    assert fun.terms["squares"].value == pytest.approx(1e-4 * squares(features["relu2_1"])[0], rel=1e-12)
+    assert fun.terms["products"].loss == pytest.approx(products(features["pool1"], features["relu2_1"])[0], rel=1e-12)
+    assert sum(term.value for term in fun.terms.values()) == pytest.approx(value, rel=1e-14)
+    total = sum(term.gradient() for term in fun.terms.values())
+    np.testing.assert_allclose(total, gradient, rtol=0, atol=1e-12 * abs(gradient).max())
+    assert check_gradient(fun, x, steps=(1e-6, 1e-7)) < 1e-7
+
+
+def test_two_terms_of_one_name_are_refused(net):
+    with pytest.raises(InputError, match="a name of its own"):
+        Objective(net, layer_terms=[LAYER_TERMS[0]] * 2)
+    with pytest.raises(InputError, match="relu9_9"):
+        Objective(net, layer_terms=[LayerTerm("squares", ("relu9_9",), 1, squares)])(picture(1))
 
 
 def test_weights_multiply_their_terms(net, images):

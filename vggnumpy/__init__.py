@@ -21,12 +21,14 @@ from vggnumpy.nets import Network, random_network
 from vggnumpy.objective import Objective
 from vggnumpy.optimize import minimize
 from vggnumpy.styles import eigengram, mean_style, style_of
+from vggnumpy.terms import LayerTerm
 from vggnumpy.transfer import transfer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "InputError",
+    "LayerTerm",
     "Network",
     "Objective",
     "eigengram",

@@ -1,6 +1,7 @@
 r"""The objective of style transfer: a weighted sum of losses at layers and regularisers on pixels.
 
     L(x) = Σ_l α_l · content(F_l(x), P_l)  +  Σ_l β_l Σ_s γ_s · gram(F_l(x), A_ls)  +  λ · size(x)  +  μ · variation(x)
+           +  Σ_t w_t · loss_t(F_l(x), …)
 
 Its gradient is the sum of the terms' gradients: the derivatives with respect to the features enter the backward pass
 of the network at their layers, and those of the regularisers are added to the pixels.
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,51 +22,10 @@ from vggnumpy.errors import InputError
 from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.styles import Style, as_pixels, check_style, style_of
+from vggnumpy.terms import LayerTerm, Term, add_layer_terms
 
 FORMS = ("exact", "printed")
 EXECUTORS = ("auto", "reference", "fused")
-
-
-@dataclass
-class Term:
-    """One term of the objective at the image it was last evaluated at.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``"content relu4_2"``, ``"style relu1_1"``, ``"variation"``.
-    weight : float
-        Its factor in the objective.
-    loss : float
-        The loss without that factor.
-    """
-
-    name: str
-    weight: float
-    loss: float
-    _objective: Objective = field(repr=False)
-    _image: Any = field(repr=False)
-    _gradient: Any = field(default=None, repr=False)
-
-    @property
-    def value(self) -> float:
-        """What the term contributes to the objective: weight · loss.  The values add up to the objective's."""
-        return self.weight * self.loss
-
-    def gradient(self) -> Any:
-        """Return the gradient image of this term alone: the derivative of `value` with respect to the pixels.
-
-        Computed by a forward and a backward pass of its own on the first call.  The gradients of all terms add up to
-        the objective's.
-        """
-        if self._gradient is None:
-            self._gradient = self._objective._gradient_of(self.name, self._image)
-        return self._gradient
-
-    @property
-    def gradient_norm(self) -> float:
-        """Euclidean norm of `gradient`."""
-        return float(sum_of_squares(self.gradient()) ** 0.5)
 
 
 class Objective:
@@ -95,6 +54,8 @@ class Objective:
         β of the variation regulariser.
     style_weights : sequence of float, optional
         γ, one for each style.  By default 1 each: mixed gradient descent, the sum of the styles' losses.
+    layer_terms : sequence of LayerTerm
+        Losses of whole feature maps, such as those of `vggnumpy.losses` that know of places.
     form : {"exact", "printed"}
         ``printed`` takes content and style as the MatConvNet report prints them, to compare, see
         `vggnumpy.losses.printed`.  The content's value and gradient are those of the masked loss.  The style's value is
@@ -132,6 +93,7 @@ class Objective:
         size_power: float = 2,
         variation_beta: float | str = 2,
         style_weights: Sequence[float] | None = None,
+        layer_terms: Sequence[LayerTerm] = (),
         form: str = "exact",
         executor: str = "auto",
     ):
@@ -150,9 +112,12 @@ class Objective:
         self._gram_cotangent = losses.gram_printed_cotangent if form == "printed" else losses.gram_cotangent
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
+        self._layer_terms = list(layer_terms)
         self.terms: dict[str, Term] = {}
-        if not (self.content or self.style or self.size or self.variation):
+        if not self._names():
             raise InputError("an objective needs one term at least: content, style, size or variation")
+        if len(set(self._names())) < len(self._names()):
+            raise InputError(f"every term needs a name of its own, got {', '.join(self._names())}")
         self._fused = self._choose(executor)
         self._engine: Engine | None = None
         self._styles = self._style_targets(style_images)
@@ -182,7 +147,11 @@ class Objective:
         return fits and (executor == "fused" or (executor == "auto" and self.net.dtype == np.float32))
 
     def _layers(self) -> set[str]:
-        return {*self.content, *self.style}
+        return {
+            *self.content,
+            *self.style,
+            *(self.net.layer_name(layer) for one in self._layer_terms for layer in one.layers),
+        }
 
     def _engine_at(self, image: Any) -> Engine | None:
         """Return the engine for images of this shape if there is one, made when the shape changes."""
@@ -255,12 +224,13 @@ class Objective:
         with one_blas_thread() if self._fused else nullcontext():
             terms, dimage = self._evaluate(image, self._names())
         kept = image.copy()
-        self.terms = {name: Term(name, weight, loss, self, kept) for name, (weight, loss) in terms.items()}
+        self.terms = {name: Term(name, weight, loss, self._gradient_of, kept) for name, (weight, loss) in terms.items()}
         return sum(term.value for term in self.terms.values()), dimage
 
     def _names(self) -> list[str]:
         names = [f"content {layer}" for layer in self.content] + [f"style {layer}" for layer in self.style]
-        return names + ["size"] * bool(self.size) + ["variation"] * bool(self.variation)
+        names += ["size"] * bool(self.size) + ["variation"] * bool(self.variation)
+        return names + [one.name for one in self._layer_terms]
 
     def _gradient_of(self, name: str, image: Any) -> Any:
         return self._evaluate(image, [name])[1]
@@ -270,12 +240,13 @@ class Objective:
         terms: dict[str, tuple[float, float]] = {}
         content = [layer for layer in self.content if f"content {layer}" in names]
         style = [layer for layer in self.style if f"style {layer}" in names]
+        others = [one for one in self._layer_terms if one.name in names]
         dimage = None
-        if content or style:
+        if content or style or others:
             # A term on its own is asked for rarely, and then by who wants to inspect it.
             engine = self._engine_at(image) if set(names) == set(self._names()) else None
             dimage = (
-                self._network_terms(image, content, style, terms)
+                self._network_terms(image, content, style, others, terms)
                 if engine is None
                 else self._fused_terms(engine, image, terms)
             )
@@ -289,16 +260,23 @@ class Objective:
         return terms, dimage
 
     def _network_terms(
-        self, image: Any, content: list[str], style: list[str], terms: dict[str, tuple[float, float]]
+        self,
+        image: Any,
+        content: list[str],
+        style: list[str],
+        others: list[LayerTerm],
+        terms: dict[str, tuple[float, float]],
     ) -> Any:
         """Compute the terms at layers by the network's own passes; return the gradient image of their sum."""
-        features, tape = self.net.forward(image, {*content, *style})
-        dfeatures: dict[LayerKey, Any] = {}
+        layers = {*content, *style, *(layer for one in others for layer in one.layers)}
+        features, tape = self.net.forward(image, layers)
+        dfeatures: dict[Any, Any] = add_layer_terms(others, features, terms)
         for layer in content:
             target, squares = self._targets[layer], self._content_squares[layer]
             loss, dF = self._content_loss(features[layer], target, self.normalization, squares)
             terms[f"content {layer}"] = self.content[layer], loss
-            dfeatures[layer] = dF * self.content[layer]
+            dF = dF * self.content[layer]
+            dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         for layer in style:
             F = features.pop(layer)
             G, M = losses.gram_statistics(F)
@@ -320,7 +298,9 @@ class Objective:
             loss, S = self._style_loss(G, M, layer)
             terms[f"style {layer}"] = self.style[layer], loss
             derivatives[layer] = S * self.style[layer]
-        return engine.backward(derivatives, factors)
+        layers = {layer for one in self._layer_terms for layer in one.layers}
+        cotangents = add_layer_terms(self._layer_terms, {layer: engine.features(layer) for layer in layers}, terms)
+        return engine.backward(derivatives, factors, cotangents)
 
     def _style_loss(self, G: Any, M: int, layer: str) -> tuple[float, Any]:
         """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G.

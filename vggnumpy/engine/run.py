@@ -109,7 +109,11 @@ class Engine:
         return target.reshape(shape)
 
     def features(self, layer: str) -> np.ndarray:
-        """Return a copy of the features at a tapped layer, N×H×W×C, after `forward` and before `backward`."""
+        """Return a copy of the features at a tapped layer after `forward` and before `backward`; N is the image's."""
+        whole = self._features(layer)
+        return whole[0] if len(self._image_shape) == 3 else whole
+
+    def _features(self, layer: str) -> np.ndarray:
         for stage in self.plan.stages:
             if stage.link.pool is not None and stage.link.pool.name == layer:
                 return self._maps[f"pool {stage.number}"].copy()
@@ -128,7 +132,10 @@ class Engine:
         return features
 
     def backward(
-        self, gram_derivatives: Mapping[str, np.ndarray], content_factors: Mapping[str, float] | None = None
+        self,
+        gram_derivatives: Mapping[str, np.ndarray],
+        content_factors: Mapping[str, float] | None = None,
+        cotangents: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Carry the derivative of the losses back to the image; once for each `forward`.
 
@@ -138,13 +145,16 @@ class Engine:
             Layer → S, the derivative with respect to its Gram matrix.
         content_factors : dict, optional
             Layer → factor k of its content loss k Σ (F − P)².
+        cotangents : dict, optional
+            Layer → derivative of all other losses with respect to its `features`.
 
         Returns
         -------
         dimage : ndarray
             In the image's shape.
         """
-        self._taps.turn_back(gram_derivatives, content_factors or {})
+        given = {layer: dF.reshape(self.plan.features_shape(layer)) for layer, dF in (cotangents or {}).items()}
+        self._taps.turn_back(gram_derivatives, content_factors or {}, given)
         self._dplanes, self._in_turn = np.zeros_like(self._planes), InOrder()
         stages = self.plan.stages
         self._run(stages[-1].forward, self._top_block, stages[-1])

@@ -33,6 +33,7 @@ class Taps:
         self._turns = {layer: InOrder() for layer in {*self._wanted, *targets}}
         self._sums: dict[str, np.ndarray] = {}
         self._factors: Mapping[str, float] = {}
+        self._given: Mapping[str, np.ndarray] = {}
 
     def collect(self, layer: str, number: int, F: np.ndarray, region: Region, work: Workspace) -> None:
         """Add a block's share to the layer's sums, in the order of the blocks' numbers."""
@@ -64,10 +65,16 @@ class Taps:
         """Return the sums that the content loss of a layer needs."""
         return self._contents[layer]
 
-    def turn_back(self, gram_derivatives: Mapping[str, np.ndarray], content_factors: Mapping[str, float]) -> None:
-        """Say what `cotangent` is to return: layer → S and layer → k, see `losses.gram` and `losses.content`."""
+    def turn_back(
+        self,
+        gram_derivatives: Mapping[str, np.ndarray],
+        content_factors: Mapping[str, float],
+        cotangents: Mapping[str, np.ndarray],
+    ) -> None:
+        """Say what `cotangent` adds up: layer → S and k, see `losses.gram` and `losses.content`, and layer → dF."""
         self._sums = {layer: S + S.T for layer, S in gram_derivatives.items()}
         self._factors = content_factors
+        self._given = cotangents
 
     def cotangent(self, layer: str, F: np.ndarray, region: Region, work: Workspace) -> np.ndarray | None:
         """Return the derivative of the losses with respect to a block of features, or None if none sits there."""
@@ -79,6 +86,9 @@ class Taps:
         if layer in self._factors:
             de = losses.content_cotangent(F, self._targets[layer][region], self._factors[layer])
             dF = de if dF is None else np.add(dF, de, out=dF)
+        if layer in self._given:
+            given = self._given[layer][region]
+            dF = given if dF is None else np.add(dF, given, out=dF)
         return dF
 
 
