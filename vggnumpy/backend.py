@@ -50,8 +50,8 @@ class Backend:
         ``kernel(source, expression)`` compiles a kernel for the current device, once, and returns it; for CUDA arrays.
         The source is a path inside the package, ``"ops/relu.cu"``, the expression a name of C++,
         ``"relu_forward<float>"``.  The kernel is called with ``(grid, block, args, shared_mem=0)``: two tuples of
-        integers, and the arguments, which are arrays in C order (passed as pointers), NumPy's scalars of the type that
-        the parameter has, and NumPy arrays of one structured entry (structs, passed by value).
+        integers, and the arguments, which are arrays in C order (passed as pointers), None (a null pointer), NumPy's
+        scalars of the type that the parameter has, and NumPy arrays of one structured entry (structs, passed by value).
     free_memory : callable, optional
         How many bytes its device has left, where that is not the host's memory.
     """
@@ -122,7 +122,7 @@ def _compile_for(device: int, source: str, expression: str) -> Kernel:
             attribute = cuda.driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             cuda.driver.funcSetAttribute(compiled.ptr, attribute, shared_mem)
             opted_in = shared_mem
-        compiled(grid, block, args, shared_mem)
+        compiled(grid, block, tuple(np.uintp(0) if value is None else value for value in args), shared_mem)
 
     return launch
 

@@ -3,9 +3,14 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import emulator
 import pytest
+
+import vggnumpy
+from vggnumpy.backend import compile_source
+from vggnumpy.cuda import read_source
 
 SOURCES = ["ops/conv.cu", "ops/pool.cu", "ops/relu.cu", "ops/prelu.cu", "ops/dropout.cu"]
 TARGETS = ["sm_80", "sm_90", "sm_120"]
@@ -26,3 +31,33 @@ def test_compiles_without_spills(source, tmp_path):
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
     assert len(spills) >= len(TARGETS) * len(emulator.instances(source))
     assert set(spills) == {("0", "0")}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_cupy_compiles_them_without_a_gpu(source):
+    pytest.importorskip("cupy")
+    for expression in emulator.instances(source):
+        cubin, name = compile_source(source, expression, "90a")
+        assert len(cubin) > 1000 and expression.partition("<")[0] in name
+
+
+def test_what_does_not_compile_says_why():
+    pytest.importorskip("cupy")
+    with pytest.raises(RuntimeError, match=r"no_such<float> of ops/relu\.cu does not compile for sm_80"):
+        compile_source("ops/relu.cu", "no_such<float>", "80")
+
+
+def test_a_source_holds_what_it_includes():
+    lines = read_source("ops/relu.cu").splitlines()
+    assert lines[0] == '#line 1 "vggnumpy/ops/relu.cu"' and not any(line.startswith("#include") for line in lines)
+    at = lines.index('#line 1 "vggnumpy/ops/simt.cuh"')
+    assert any("struct Octet {" in line for line in lines[at:])
+    # What follows the header has the number that it has in its own file.
+    own = (Path(vggnumpy.__file__).parent / "ops/relu.cu").read_text(encoding="utf-8").splitlines()
+    (back,) = [i for i, line in enumerate(lines[1:], start=1) if line.endswith('ops/relu.cu"')]
+    assert lines[back + 1 :] == own[int(lines[back].split()[1]) - 1 :]
+
+
+def test_a_source_that_is_not_there():
+    with pytest.raises(FileNotFoundError):
+        read_source("ops/nothing.cu")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from vggnumpy import ops
+from vggnumpy.backend import select_device
+from vggnumpy.errors import InputError
 
 SEED = 600
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}  # of the largest entry
@@ -233,3 +235,27 @@ def test_the_host_refuses_what_does_not_fit(on_device):
         return []
 
     on_device(run, np.ones((5, 5, 3)), np.ones((3, 3, 3, 4)))
+
+
+@pytest.mark.gpu
+def test_arrays_of_more_than_two_to_the_31_entries():
+    try:
+        cuda = select_device("cuda")
+    except InputError as error:
+        pytest.skip(str(error))
+    xp, shape = cuda.xp, (1, 1 << 16, (1 << 15) + 64, 1)
+    x = xp.zeros(shape, "float32")
+    x[0, -2:, -2:, 0] = xp.asarray([[-1.0, 2.0], [3.0, -4.0]], "float32")
+    rectified, mask = ops.relu(x)
+    expected = np.array([[0, 2], [3, 0]])
+    np.testing.assert_array_equal(cuda.to_host(rectified[0, -2:, -2:, 0]), expected)
+    np.testing.assert_array_equal(cuda.to_host(ops.relu_backward(x, mask)[0, -2:, -2:, 0]), expected)
+    del rectified, mask
+    pooled, tap = ops.max_pool(x)
+    assert float(pooled[0, -1, -1, 0]) == 3
+    assert float(ops.max_pool_backward(pooled, tap)[0, -1, -2, 0]) == 3
+    del pooled, tap
+    y, cache = ops.conv(x, xp.full((1, 1, 1, 1), 2, "float32"), pad=0)
+    np.testing.assert_array_equal(cuda.to_host(y[0, -2:, -2:, 0]), [[-2, 4], [6, -8]])
+    del y
+    np.testing.assert_array_equal(cuda.to_host(ops.conv_backward_input(x, cache)[0, -2:, -2:, 0]), [[-2, 4], [6, -8]])

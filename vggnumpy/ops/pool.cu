@@ -5,8 +5,8 @@
 //
 //   u from max(0, top - sy*i) to min(kh, H + top - sy*i) - 1        and v likewise                              (1)
 //
-//   max       y[n,i,j,c] = max over (1) of x[n, sy*i - top + u, sx*j - left + v, c]     tap = v*kh + u of the first such
-//   average   y[n,i,j,c] = sum over (1) of x[...] / m(i,j)                              m = the number of pairs in (1)
+//   max       y[n,i,j,c] = max over (1) of x[n, sy*i - top + u, sx*j - left + v, c]    tap = v*kh + u of the first such
+//   average   y[n,i,j,c] = sum over (1) of x[...] / m(i,j)                             m = the number of pairs in (1)
 //
 // Backward every pixel (a, e) gathers from the windows that hold it.  a = sy*i - top + u with 0 <= u < kh means
 //

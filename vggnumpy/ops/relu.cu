@@ -3,8 +3,8 @@
 //   forward    y[p, c] = x[p, c] > 0 ? x[p, c] : leak * x[p, c]        bit (p, c) of `positive` = x[p, c] > 0
 //   backward   dx[p, c] = bit (p, c) ? dy[p, c] : leak * dy[p, c]
 //
-// x is read as P positions of C channels, and the bits of a position fill ceil(C/8) bytes (simt.cuh).  A thread owns one
-// byte of `positive`, and so eight channels of one position: nobody else writes to it.
+// x is read as P positions of C channels, and the bits of a position fill ceil(C/8) bytes (simt.cuh).  A thread owns
+// one byte of `positive`, and so eight channels of one position: nobody else writes to it.
 //
 // Launch: one-dimensional, P * ceil(C/8) threads or more.
 

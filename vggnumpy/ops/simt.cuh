@@ -6,8 +6,8 @@
 
 typedef long long i64;
 
-// Yes or no for every entry, one bit each: the bits of a position fill ceil(C/8) bytes, its first channel in the highest
-// bit of the first byte, as numpy.packbits has them.  An octet is one such byte and the channels it stands for.
+// Yes or no for every entry, one bit each: the bits of a position fill ceil(C/8) bytes, its first channel in the
+// highest bit of the first byte, as numpy.packbits has them.  An octet is one such byte and the channels it stands for.
 struct Octet {
   i64 number;   // of the byte
   i64 at;       // of its first entry in an array of P x C
