@@ -18,7 +18,8 @@ setup(
     packages=[*find_packages(include=["vggnumpy", "vggnumpy.*"]), "vggnumpy.weights"],
     package_dir={"vggnumpy.weights": "weights"},
     package_data={
-        "vggnumpy": ["py.typed", "pictures/*", "ops/*.cu", "ops/*.cuh"],
+        "": ["*.cu", "*.cuh"],
+        "vggnumpy": ["py.typed", "pictures/*"],
         "vggnumpy.weights": ["README.md", "builtin.*"],
     },
     install_requires=[

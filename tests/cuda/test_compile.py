@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import emulator
@@ -61,3 +62,14 @@ def test_a_source_holds_what_it_includes():
 def test_a_source_that_is_not_there():
     with pytest.raises(FileNotFoundError):
         read_source("ops/nothing.cu")
+
+
+def test_every_source_is_shipped(tmp_path):
+    package = Path(vggnumpy.__file__).parent
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(command, cwd=package.parent, check=True, capture_output=True)
+    own, shipped = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*.cu*")}
+        for folder in (package, tmp_path / "vggnumpy")
+    )
+    assert set(SOURCES) < own == shipped
