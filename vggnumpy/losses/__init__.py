@@ -16,11 +16,22 @@ says so.
 
 from vggnumpy.losses.content import content, content_cotangent, content_statistics, content_value
 from vggnumpy.losses.gram import GramStatistics, gram, gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.patches import PatchMatches, PatchTarget, patches, patches_match, patches_target
 from vggnumpy.losses.printed import active_part, content_printed, gram_printed_cotangent, gram_printed_gradient
+from vggnumpy.losses.regions import (
+    RegionStatistics,
+    regions,
+    regions_cotangent,
+    regions_statistics,
+    regions_value,
+)
 from vggnumpy.losses.regularizers import size, variation
 
 __all__ = [
     "GramStatistics",
+    "PatchMatches",
+    "PatchTarget",
+    "RegionStatistics",
     "active_part",
     "content",
     "content_cotangent",
@@ -33,6 +44,13 @@ __all__ = [
     "gram_printed_gradient",
     "gram_statistics",
     "gram_value",
+    "patches",
+    "patches_match",
+    "patches_target",
+    "regions",
+    "regions_cotangent",
+    "regions_statistics",
+    "regions_value",
     "size",
     "variation",
 ]
