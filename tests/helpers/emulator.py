@@ -39,6 +39,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -77,6 +78,7 @@ class EmulatedArray:
         raise TypeError("implicit conversion to a NumPy array is not allowed; use to_host")
 
     T = property(lambda self: EmulatedArray(self.host.T))
+    data = property(lambda self: SimpleNamespace(ptr=self.host.ctypes.data))  # as CuPy's arrays have it
 
     def __len__(self):
         return len(self.host)

@@ -1,9 +1,9 @@
 // What a convolution on tensor cores does with a tile of its output before it goes to memory.
 //
-// The tile lies in shared memory, in fp32: tile[m * PITCH + n] is pixel m = 16 * row + column of 8 rows of 16 pixels,
-// channel n of BN.  PITCH = BN + 8, so that the accumulators' pairs (lane 4g + t writes row g, channels 2t and 2t + 1:
-// words 8g + 2t modulo 32, each bank once in half a warp) and the float4 read here (128 bytes in a row) hit every bank
-// once.  A thread handles 4 neighbouring channels of a pixel or of a 2×2 window, so that memory sees 16 bytes a
+// The tile lies in shared memory, in fp32: tile[m * PITCH + n] is pixel m = 16 * row + column of ROWS rows of 16
+// pixels, channel n of BN.  PITCH = BN + 8, so that the accumulators' pairs (lane 4g + t writes row g, channels 2t and
+// 2t + 1: words 8g + 2t modulo 32, each bank once in half a warp) and the float4 read here (128 bytes in a row) hit
+// every bank once.  A thread handles 4 neighbouring channels of a pixel or of a 2×2 window, so that memory sees 16 bytes a
 // thread and whole sectors.
 //
 // Maps are N×H×W×K in C order, of type T: float, or bf16.  A pointer that is 0 means "not wanted".
@@ -36,6 +36,13 @@ enum Pool { NO_POOL, AVERAGE, MAXIMUM };
 // Which tile of the output a block computes: image n, first row and column y, x, first channel k; of N×H×W×K.
 struct Place { int n, y, x, k, H, W, K; };
 
+// Tiles are numbered with the channels fastest: blocks that read the same pixels run together and meet in L2.
+template <int ROWS, int BN> __device__ __forceinline__ Place place_of(int number, int H, int W, int K) {
+  int channels = (K + BN - 1) / BN, columns = (W + 15) / 16, rows = (H + ROWS - 1) / ROWS, pixels = number / channels;
+  int n = pixels / (columns * rows), y = pixels / columns % rows, x = pixels % columns, k = number % channels;
+  return {n, y * ROWS, x * 16, k * BN, H, W, K};
+}
+
 // ---- forward: a = tile + bias,  y = max(a, 0),  then 2×2 windows with stride 2 ----
 template <class T> struct Forward {
   const float* bias;   // K
@@ -52,10 +59,10 @@ __device__ __forceinline__ void take_larger(float candidate, float& best, unsign
   if (candidate > best || candidate != candidate) best = candidate, from = (from & ~(0x11u << bit)) | code << bit;
 }
 
-template <int BN, int THREADS, class T>
+template <int ROWS, int BN, int THREADS, class T>
 __device__ __forceinline__ void forward_epilogue(const float* tile, int thread, Place at, Forward<T> f) {
   constexpr int PITCH = BN + 8, GROUPS = BN / 4;
-  for (int item = thread; item < 32 * GROUPS; item += THREADS) {
+  for (int item = thread; item < 4 * ROWS * GROUPS; item += THREADS) {
     int group = item % GROUPS, window = item / GROUPS, k = at.k + 4 * group;
     int wy = 2 * (window / 8), wx = 2 * (window % 8), words = (at.K + 31) / 32;
     bool exists = k < at.K;
@@ -91,7 +98,7 @@ __device__ __forceinline__ void forward_epilogue(const float* tile, int thread, 
     int py = (at.y + wy) / 2, px = (at.x + wx) / 2;
     bool ok = exists && py < f.h && px < f.w;
     i64 position = ((i64)at.n * f.h + py) * f.w + px, plane = (i64)f.N * f.h * f.w * words;
-    if (f.pool == AVERAGE && ok) store4(f.pooled + position * at.K + k, scale4(sum, inside == 4 ? 0.25f : 1.0f / inside));
+    if (f.pool == AVERAGE && ok) store4(f.pooled + position * at.K + k, scale4(sum, 1.0f / inside));
     if (f.pool == MAXIMUM) {
       unsigned positive = gather_word(exists ? positive4(best) : 0, group % 8);
       unsigned column = gather_word(exists ? from & 15 : 0, group % 8);
@@ -130,10 +137,10 @@ __device__ __forceinline__ void backward_pixel(const Backward<T>& b, int n, int 
 }
 
 // With a pool, the tile's map is ⌈H/2⌉×⌈W/2⌉ (at.H, at.W), so that pixels in no window are written too.
-template <int BN, int THREADS, class T>
+template <int ROWS, int BN, int THREADS, class T>
 __device__ __forceinline__ void backward_epilogue(const float* tile, int thread, Place at, Backward<T> b) {
   constexpr int PITCH = BN + 8, GROUPS = BN / 4;
-  for (int item = thread; item < 128 * GROUPS; item += THREADS) {
+  for (int item = thread; item < 16 * ROWS * GROUPS; item += THREADS) {
     int group = item % GROUPS, m = item / GROUPS, k = at.k + 4 * group, y = at.y + m / 16, x = at.x + m % 16;
     if (k >= at.K || y >= at.H || x >= at.W) continue;
     float4 d = load4(tile + m * PITCH + 4 * group);

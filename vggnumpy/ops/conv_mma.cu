@@ -115,13 +115,6 @@ template <int P, int BN, class T> __device__ __forceinline__ float* convolve(Inp
   return tile;
 }
 
-// Blocks are numbered with the channels' tiles fastest: those that read the same pixels run together and meet in L2.
-template <int BN> __device__ __forceinline__ Place place_of_block(int H, int W, int K) {
-  int channels = (K + BN - 1) / BN, columns = (W + 15) / 16, rows = (H + 7) / 8, i = blockIdx.x;
-  int k = i % channels, x = i / channels % columns, y = i / (channels * columns) % rows;
-  return {i / (channels * columns * rows), y * 8, x * 16, k * BN, H, W, K};
-}
-
 // instances: conv3x3_forward<FP32, 64>, conv3x3_forward<TF32, 64>, conv3x3_forward<TF32, 128>
 // instances: conv3x3_forward<BF16, 64>, conv3x3_forward<BF16, 128>
 // X is N×H×W×C, the output N×Ho×Wo×K with Ho = H + 2·pad - 2; N·⌈Ho/8⌉·⌈Wo/16⌉·⌈K/BN⌉ blocks of 256 threads.
@@ -129,23 +122,24 @@ template <int P, int BN, class T = typename Map<P>::T>
 __global__ void __launch_bounds__(THREADS, 2)
 conv3x3_forward(const T* x, const T* filters, int H, int W, int C, int K, int pad, const float* bias, T* before, T* out,
                 unsigned* mask, T* pooled, unsigned* windows, int pool, int N, int h, int w) {
-  Place at = place_of_block<BN>(H + 2 * pad - 2, W + 2 * pad - 2, K);
+  Place at = place_of<8, BN>(blockIdx.x, H + 2 * pad - 2, W + 2 * pad - 2, K);
   const float* tile = convolve<P, BN>(Input<T>{x, filters, H, W, C, pad}, at);
   Forward<T> then{bias, before, out, mask, pooled, windows, pool, N, h, w};
-  forward_epilogue<BN, THREADS>(tile, threadIdx.x, at, then);
+  forward_epilogue<8, BN, THREADS>(tile, threadIdx.x, at, then);
 }
 
 // instances: conv3x3_backward<FP32, 64>, conv3x3_backward<TF32, 64>, conv3x3_backward<TF32, 128>
 // instances: conv3x3_backward<BF16, 64>, conv3x3_backward<BF16, 128>
-// dy is N×Hy×Wy×C; `pad` is 2 minus that of the forward convolution, whose input was N×(Hy + 2·pad - 2)×…×K, the map H×W
-// itself or, with a pool between, h×w.  N·⌈Ht/8⌉·⌈Wt/16⌉·⌈K/BN⌉ blocks, Ht×Wt being H×W or, with a pool, ⌈H/2⌉×⌈W/2⌉.
+// dy is N×Hy×Wy×C; `pad` is 2 minus that of the forward convolution, whose input was N×(Hy + 2·pad - 2)×…×K, the map
+// H×W itself or, with a pool between, h×w.  N·⌈Ht/8⌉·⌈Wt/16⌉·⌈K/BN⌉ blocks, Ht×Wt being H×W or, with a pool,
+// ⌈H/2⌉×⌈W/2⌉.
 template <int P, int BN, class T = typename Map<P>::T>
 __global__ void __launch_bounds__(THREADS, 2)
 conv3x3_backward(const T* dy, const T* filters, int Hy, int Wy, int C, int K, int pad, const T* pool_added,
                  const T* added, const T* added_before, const unsigned* mask, const unsigned* windows, T* out, int pool,
                  int N, int h, int w, int H, int W) {
-  Place at = pool == NO_POOL ? place_of_block<BN>(H, W, K) : place_of_block<BN>((H + 1) / 2, (W + 1) / 2, K);
+  Place at = pool ? place_of<8, BN>(blockIdx.x, (H + 1) / 2, (W + 1) / 2, K) : place_of<8, BN>(blockIdx.x, H, W, K);
   const float* tile = convolve<P, BN>(Input<T>{dy, filters, Hy, Wy, C, pad}, at);
   Backward<T> then{pool_added, added, added_before, mask, windows, out, pool, N, h, w, H, W};
-  backward_epilogue<BN, THREADS>(tile, threadIdx.x, at, then);
+  backward_epilogue<8, BN, THREADS>(tile, threadIdx.x, at, then);
 }

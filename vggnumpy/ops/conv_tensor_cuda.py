@@ -16,7 +16,9 @@ Buffers, for N images of H×W at the rectifier, h×w after the pool and K channe
     windows   of maxima                3·N×h×w×⌈K/32⌉·4 bytes: positive?, from the right column?, from the lower row?
 
 A maximum needs no `mask` unless a loss sits at y: where the maximum is not positive, no derivative passes, and it
-passes nowhere else.  Shared memory is allocated for each block by the launch; no kernel uses any other memory.
+passes nowhere else.  No kernel uses any other memory.
+
+On Hopper (compute capability 9.0) tf32 and bf16 go to the kernels of conv_wgmma.cu, everything else to conv_mma.cu.
 
 Precision: ``"fp32"`` multiplies by three tf32 products and has the accuracy of fp32; ``"tf32"`` rounds both factors to
 10 bits; ``"bf16"`` keeps maps and filters in bf16, as the upper halves of floats in arrays of uint16.  Sums are fp32.
@@ -31,10 +33,12 @@ import numpy as np
 
 from vggnumpy.backend import backend_of
 from vggnumpy.ops.geometry import pool_size
+from vggnumpy.ops.tensor_map import tensor_map
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 POOLS = {None: 0, "average": 1, "max": 2}
-_BM, _HALO_BYTES, _ROW_BYTES, _STAGES = 128, 2 * 180 * 144, 144, 3
+_MMA_SHARED = {64: 79488, 128: 107136}  # bytes, as the sources say
+_HOPPER_SHARED = {64: 188520, 128: 229480}
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def conv_forward(
     ValueError
         If shapes or dtypes do not fit.
     """
-    images, height, width, depth = x.shape
+    images, height, width, _ = x.shape
     channels = filters.forward.shape[1]
     shape = (images, height + 2 * pad - 2, width + 2 * pad - 2, channels)
     small = _pooled_size(shape, pool, rounding)
@@ -201,12 +205,9 @@ def conv_forward(
     _check_maps(maps, shape, small, filters.precision)
     if (pool is not None) != (maps.pooled is not None) or (pool == "max") != (maps.windows is not None):
         raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
-    width_n, blocks = _tiles(filters.precision, shape, device)
-    kernel = _kernel(x, "forward", filters.precision, width_n)
-    sizes = [np.int32(size) for size in (height, width, depth, channels, pad)]
     targets = (filters.bias, maps.before, maps.out, maps.mask, maps.pooled, maps.windows)
     pooling = [np.int32(size) for size in (POOLS[pool], images, *small)]
-    kernel((blocks,), (256,), (x, filters.forward, *sizes, *targets, *pooling), shared_mem=_shared_bytes(width_n))
+    _launch("forward", x, filters.forward, shape, pad, filters.precision, device, (*targets, *pooling))
 
 
 def conv_backward(
@@ -248,7 +249,7 @@ def conv_backward(
     ValueError
         If shapes or dtypes do not fit.
     """
-    images, height, width, depth = dy.shape
+    images, height, width, _ = dy.shape
     channels = filters.backward.shape[1]
     input_shape = (images, height + 2 - 2 * pad, width + 2 - 2 * pad, channels)
     shape = (*input_shape[:3], channels) if pool is None else tuple(out.shape)
@@ -261,14 +262,9 @@ def conv_backward(
     if (pool == "max") != (maps.windows is not None) or (pool is None and maps.pool_added is not None):
         raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
     tiled = shape if pool is None else (images, -(-shape[1] // 2), -(-shape[2] // 2), channels)
-    width_n, blocks = _tiles(filters.precision, tiled, device)
-    kernel = _kernel(dy, "backward", filters.precision, width_n)
-    sizes = [np.int32(size) for size in (height, width, depth, channels, 2 - pad)]
     sources = (maps.pool_added, maps.added, maps.added_before, maps.mask, maps.windows)
     pooling = [np.int32(size) for size in (POOLS[pool], images, *small, *shape[1:3])]
-    kernel(
-        (blocks,), (256,), (dy, filters.backward, *sizes, *sources, out, *pooling), shared_mem=_shared_bytes(width_n)
-    )
+    _launch("backward", dy, filters.backward, tiled, 2 - pad, filters.precision, device, (*sources, out, *pooling))
 
 
 def _pooled_size(shape: tuple[int, ...], pool: str | None, rounding: str) -> tuple[int, int]:
@@ -280,29 +276,49 @@ def _pooled_size(shape: tuple[int, ...], pool: str | None, rounding: str) -> tup
     return height, width
 
 
-def _tiles(precision: str, shape: tuple[int, ...], device: Device) -> tuple[int, int]:
-    """Return how many channels a block makes, and the number of blocks.
-
-    128 channels move less through shared memory for each product, 64 give more blocks, and leave registers for the
-    parts of fp32.
-    """
-    images, height, width, channels = shape
-    tiles = images * -(-height // 8) * -(-width // 16)
-    wide = tiles * -(-channels // 128)
-    if precision != "fp32" and channels > 64 and wide >= device.processors:
-        if _shared_bytes(128) <= device.shared_memory:
-            return 128, wide
-    return 64, tiles * -(-channels // 64)
-
-
-def _shared_bytes(width_n: int) -> int:
-    return _HALO_BYTES + _STAGES * width_n * _ROW_BYTES
-
-
-def _kernel(array: Any, direction: str, precision: str, width_n: int) -> Any:
-    compile_kernel = backend_of(array).kernel
+def _launch(
+    direction: str,
+    x: Any,
+    filters: Any,
+    shape: tuple[int, ...],
+    pad: int,
+    precision: str,
+    device: Device,
+    rest: tuple[Any, ...],
+) -> None:
+    """Launch the kernel for this device that convolves `x`, its tiles covering an output of `shape`."""
+    compile_kernel = backend_of(x).kernel
     assert compile_kernel is not None  # a launcher is called with CUDA arrays only
-    return compile_kernel("ops/conv_mma.cu", f"conv3x3_{direction}<{precision.upper()}, {width_n}>")
+    if device.capability == 90 and precision != "fp32":
+        wide, tiles = _tiles(shape, 16, device)
+        depth = 128 // x.itemsize
+        maps = (
+            tensor_map(x, (1, 18, 16, depth), precision),
+            tensor_map(filters, (1, wide, depth), precision),
+        )
+        sizes = [np.int32(size) for size in (tiles, *shape[1:3], x.shape[3], shape[3], pad)]
+        kernel = compile_kernel("ops/conv_wgmma.cu", f"conv3x3_{direction}_hopper<{precision.upper()}, {wide}>")
+        blocks = min(tiles, device.processors)
+        kernel((blocks,), (384,), (*maps, *sizes, *rest), shared_mem=_HOPPER_SHARED[wide])
+        return
+    fits = precision != "fp32" and device.shared_memory >= _MMA_SHARED[128]  # fp32 needs the registers for its parts
+    wide, tiles = _tiles(shape, 8, device) if fits else (64, _count(shape, 8, 64))
+    sizes = [np.int32(size) for size in (*x.shape[1:], shape[3], pad)]
+    kernel = compile_kernel("ops/conv_mma.cu", f"conv3x3_{direction}<{precision.upper()}, {wide}>")
+    kernel((tiles,), (256,), (x, filters, *sizes, *rest), shared_mem=_MMA_SHARED[wide])
+
+
+def _tiles(shape: tuple[int, ...], rows: int, device: Device) -> tuple[int, int]:
+    """Return how many channels a tile has, and the number of tiles.
+
+    128 channels move less through shared memory for each product, 64 give more blocks.
+    """
+    wide = 128 if shape[3] > 64 and _count(shape, rows, 128) >= device.processors else 64
+    return wide, _count(shape, rows, wide)
+
+
+def _count(shape: tuple[int, ...], rows: int, wide: int) -> int:
+    return shape[0] * -(-shape[1] // rows) * -(-shape[2] // 16) * -(-shape[3] // wide)
 
 
 def _given(maps: Any) -> str:

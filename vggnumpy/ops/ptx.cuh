@@ -97,8 +97,8 @@ __device__ __forceinline__ void ptx_mbar_expect(ptx_mbar* bar, int bytes) {
 // Wait until the phase of this parity is complete: 0 for the first, 1 for the second, 0 again …
 __device__ __forceinline__ void ptx_mbar_wait(ptx_mbar* bar, unsigned parity) {
   asm volatile(
-      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@!done bra again;\n}" ::"r"(
-          ptx_address(bar)),
+      "{\n.reg .pred done;\n"
+      "again:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@!done bra again;\n}" ::"r"(ptx_address(bar)),
       "r"(parity)
       : "memory");
 }
@@ -132,7 +132,7 @@ __device__ __forceinline__ void ptx_tma4(void* to, const TensorMap* map, int x, 
       : "memory");
 }
 
-// ---- wgmma: C[64×N] += A[64×K] B[N×K]ᵀ by the 128 threads of a warpgroup, K being 32 bytes long (8 tf32, 16 bf16) ----
+// ---- wgmma: C[64×N] += A[64×K] B[N×K]ᵀ by the 128 threads of a warpgroup; K is 32 bytes long (8 tf32, 16 bf16) ----
 // Warp w of the group holds rows 16w … 16w + 15, each row as mma.sync does: thread 32w + 4g + t has in c[4j … 4j + 3]
 // C[16w + g][8j + 2t, 8j + 2t + 1] and C[16w + g + 8][…].
 
@@ -146,8 +146,8 @@ template <int N> __device__ __forceinline__ void ptx_wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
-#define PTX_C8(c, i) \
-  "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
+#define PTX_C4(c, i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
+#define PTX_C8(c, i) PTX_C4(c, i), PTX_C4(c, i + 4)
 #define PTX_C64(c) \
   PTX_C8(c, 0), PTX_C8(c, 8), PTX_C8(c, 16), PTX_C8(c, 24), PTX_C8(c, 32), PTX_C8(c, 40), PTX_C8(c, 48), PTX_C8(c, 56)
 #define PTX_LIST64 \
@@ -166,6 +166,7 @@ template <int N> __device__ __forceinline__ void ptx_wgmma_bf16(float* c, unsign
                : PTX_C64(c)
                : "l"(a), "l"(b));
 }
+#undef PTX_C4
 #undef PTX_C8
 #undef PTX_C64
 #undef PTX_LIST64

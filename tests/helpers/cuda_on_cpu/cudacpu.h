@@ -1,6 +1,6 @@
 // Runs CUDA C++ kernels on the CPU, so that tests need no GPU.  x86-64 Linux, g++.
 //
-//   g++ -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -DCUDACPU -include cudacpu.h -I <folder of the .cuh> -x c++ k.cu
+//   g++ -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -DCUDACPU -include cudacpu.h -x c++ kernels.cu
 //
 // with one line `CCPU_EXPORT(symbol, kernel<float, 3>)` appended to the source for each kernel wanted.  The symbol is
 //
@@ -14,7 +14,9 @@
 // machine instructions.  A fiber runs until it has to wait: at __syncthreads, at an instruction that a warp performs
 // together (shuffles, ballots, mma), or while it spins on an mbarrier.  Fibers run in ascending order, or descending if
 // `reversed`; a kernel that is right gives the same bits for both, a missing barrier usually does not.
-// Dynamic shared memory starts as 0xff bytes (NaN), cp.async and wgmma take effect as late as they may.
+// Dynamic shared memory starts as 0xff bytes (NaN).  cp.async takes effect as late as it may.  Of the two that run
+// beside the threads, forward TMA's copies land at once and wgmma's products are made as late as they may, so that what
+// is overwritten too early shows; reversed it is the other way round, so that what is read too early shows.
 // `__shared__` arrays are static and keep what the last block left.
 // Not covered: speed, bank conflicts, races between the lanes of one warp, addresses outside an array (build with
 // -fsanitize=address for those).
@@ -56,6 +58,9 @@ CCPU_VECTORS(int, int, 16)
 CCPU_VECTORS(unsigned, uint, 16)
 CCPU_VECTORS(unsigned char, uchar, 4)
 
+struct TensorMap;
+struct ptx_mbar;
+
 namespace ccpu {
 
 enum State { READY, AT_BLOCK, AT_WARP, DONE };
@@ -85,6 +90,8 @@ struct WarpGroup {
   unsigned generation;
 };
 
+struct BoxCopy { void* to; const TensorMap* map; int start[5], rank; ptx_mbar* bar; };  // a TMA copy under way
+
 struct Block {
   void* scheduler;
   Fiber* fiber;
@@ -97,6 +104,8 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<WarpGroup> groups;
   Barrier named[16];
+  std::vector<BoxCopy> copies;
+  bool reversed;
   bool progress;                        // whether anything happened that a spinning fiber may wait for
   const char* error;
 };
@@ -133,6 +142,7 @@ static void wait_as(State state) {
 }
 
 static void spin() { wait_as(READY); }
+static void land(const BoxCopy& copy);
 
 static void fail(const char* sentence) {
   if (!block->error) block->error = sentence;
@@ -199,23 +209,31 @@ static void run_warp(Block& b, int warp, bool reversed) {
   }
 }
 
-static void run_block(Block& b, char* stacks, bool reversed) {
+static void run_block(Block& b, char* stacks) {
   memset(b.shared, 0xff, b.shared_bytes);
   for (size_t i = 0; i < b.fibers.size(); i++) prepare(b.fibers[i], stacks + STACK * i);
   for (Warp& warp : b.warps) warp.arrived = 0;
   for (WarpGroup& group : b.groups) group = WarpGroup{};
   memset(b.named, 0, sizeof b.named);
+  b.copies.clear();
   int warps = b.warps.size(), idle = 0;
   for (;;) {
     b.progress = false;
-    for (int w = 0; w < warps && !b.error; w++) run_warp(b, reversed ? warps - 1 - w : w, reversed);
+    for (int w = 0; w < warps && !b.error; w++) run_warp(b, b.reversed ? warps - 1 - w : w, b.reversed);
+    if (!b.progress && !b.copies.empty()) {  // nobody can go on without it
+      land(b.copies.front());
+      b.copies.erase(b.copies.begin());
+    }
     if (b.error) return;
     size_t done = 0, spinning = 0;
-    for (Fiber& fiber : b.fibers) done += fiber.state == DONE, spinning += fiber.state == READY || fiber.state == AT_WARP;
+    for (Fiber& fiber : b.fibers) {
+      done += fiber.state == DONE;
+      spinning += fiber.state == READY || fiber.state == AT_WARP;
+    }
     if (done == b.fibers.size()) return;
     if (spinning) {
       idle = b.progress ? 0 : idle + 1;
-      if (idle > 100) { b.error = "deadlock: threads spin for what never happens"; return; }
+      if (idle > 10) { b.error = "deadlock: threads spin for what never happens"; return; }
       continue;
     }
     if (done) { b.error = "some threads returned while others wait at __syncthreads"; return; }
@@ -236,8 +254,9 @@ template <class... A, void (*Kernel)(A...)> struct Caller<Kernel> {
 template <auto Kernel>
 static const char* launch(const unsigned* grid, const unsigned* size, size_t shared_bytes, void** arguments,
                           const unsigned* sizes, int count, bool reversed) {
-  if (!Caller<Kernel>::fits(sizes, count)) return "the arguments differ in number or bytes from the kernel's parameters";
+  if (!Caller<Kernel>::fits(sizes, count)) return "the arguments differ from the parameters in number or bytes";
   Block b{};
+  b.reversed = reversed;
   int threads = size[0] * size[1] * size[2];
   if (threads > 1024) return "a block has more than 1024 threads";
   if (shared_bytes > 227 << 10) return "a block asks for more than 227 KiB of shared memory";
@@ -263,7 +282,7 @@ static const char* launch(const unsigned* grid, const unsigned* size, size_t sha
   for (uint64_t k = 0; k < blocks && !b.error; k++) {
     uint64_t i = reversed ? blocks - 1 - k : k;
     b.index = {unsigned(i % grid[0]), unsigned(i / grid[0] % grid[1]), unsigned(i / (uint64_t(grid[0]) * grid[1]))};
-    run_block(b, stacks.get(), reversed);
+    run_block(b, stacks.get());
   }
   block = nullptr;
   return b.error;

@@ -73,7 +73,10 @@ inline void ptx_mma_bf16(float* c, const unsigned* a, const unsigned* b) {
         }
       },
       [](double (*B)[8], int g, int t, const unsigned* r) {
-        for (int e = 0; e < 2; e++) B[2 * t + 8 * e][g] = ccpu::bf16_low(r[e]), B[2 * t + 1 + 8 * e][g] = ccpu::bf16_high(r[e]);
+        for (int e = 0; e < 2; e++) {
+          B[2 * t + 8 * e][g] = ccpu::bf16_low(r[e]);
+          B[2 * t + 1 + 8 * e][g] = ccpu::bf16_high(r[e]);
+        }
       });
 }
 
@@ -125,8 +128,16 @@ static void mbar_try(ptx_mbar* bar) {
 }  // namespace ccpu
 inline void ptx_mbar_init(ptx_mbar* bar, int arrivals) { *bar = {short(arrivals), short(arrivals), 0}; }
 inline void ptx_mbar_fence_init() {}
-inline void ptx_mbar_arrive(ptx_mbar* bar) { bar->left--; ccpu::mbar_try(bar); }
-inline void ptx_mbar_expect(ptx_mbar* bar, int bytes) { bar->bytes_and_phase += 2 * bytes; bar->left--; ccpu::mbar_try(bar); }
+inline void ptx_mbar_arrive(ptx_mbar* bar) {
+  bar->left--;
+  ccpu::mbar_try(bar);
+  ccpu::spin();  // who waits for it may go first
+}
+inline void ptx_mbar_expect(ptx_mbar* bar, int bytes) {
+  bar->bytes_and_phase += 2 * bytes;
+  bar->left--;
+  ccpu::mbar_try(bar);
+}
 inline void ptx_mbar_wait(ptx_mbar* bar, unsigned parity) {
   while ((bar->bytes_and_phase & 1u) == parity) ccpu::spin();
 }
@@ -147,17 +158,17 @@ static_assert(sizeof(TensorMap) == 128, "");
 
 enum { CCPU_FLOAT32 = 7, CCPU_BFLOAT16 = 9, CCPU_TFLOAT32 = 11 };  // CUtensorMapDataType
 
-// The driver's function of this name: the same arguments, the same conditions.
+// The driver's function of this name: the same arguments, its conditions, and one of the kernels here (128-byte rows).
 extern "C" __attribute__((visibility("default"), used)) int cuTensorMapEncodeTiled(
-    TensorMap* map, int type, unsigned rank, void* base, const uint64_t* size, const uint64_t* stride, const unsigned* box,
-    const unsigned* step, int interleave, int swizzle, int, int) {
+    TensorMap* map, int type, unsigned rank, void* base, const uint64_t* size, const uint64_t* stride,
+    const unsigned* box, const unsigned* step, int interleave, int swizzle, int, int) {
   int bytes = type == CCPU_BFLOAT16 ? 2 : 4;
   bool good = rank >= 1 && rank <= 5 && (type == CCPU_FLOAT32 || type == CCPU_BFLOAT16 || type == CCPU_TFLOAT32) &&
               !((uintptr_t)map & 63) && !((uintptr_t)base & 15) && interleave == 0 && swizzle == 3;
   for (unsigned i = 0; good && i < rank; i++)
     good = size[i] >= 1 && size[i] <= 1ull << 32 && box[i] >= 1 && box[i] <= 256 && step[i] == 1;
   for (unsigned i = 0; good && i + 1 < rank; i++) good = stride[i] % 16 == 0 && stride[i] < 1ull << 40;
-  if (!good || box[0] * bytes > 128) return 1;  // CUDA_ERROR_INVALID_VALUE
+  if (!good || box[0] * bytes != 128) return 1;  // CUDA_ERROR_INVALID_VALUE
   *map = TensorMap{};
   map->base = (const char*)base;
   map->rank = rank, map->type = type, map->swizzle = swizzle;
@@ -172,45 +183,49 @@ namespace ccpu {
 
 static unsigned swizzled(unsigned address) { return address ^ (address >> 7 & 7) << 4; }
 
-static void copy_box(void* to, const TensorMap* map, const int* start, int rank, ptx_mbar* bar) {
-  if (rank != map->rank) fail("a TMA copy has another rank than its map");
-  unsigned target = (char*)to - block->shared;
-  if (target % 1024) fail("a TMA copy with a 128-byte swizzle is not aligned to 1024 bytes");
+static void begin_copy(BoxCopy copy) {
+  if (copy.rank != copy.map->rank) fail("a TMA copy has another rank than its map");
+  if (((char*)copy.to - block->shared) % 1024) fail("a TMA copy with a 128-byte swizzle is not aligned to 1024 bytes");
+  block->progress = true;
+  if (block->reversed) block->copies.push_back(copy);
+  else land(copy);
+}
+
+static void land(const BoxCopy& copy) {
+  const TensorMap* map = copy.map;
+  unsigned target = (char*)copy.to - block->shared;
   int box[5] = {1, 1, 1, 1, 1}, entry = map->type == CCPU_BFLOAT16 ? 2 : 4, count = 0;
-  for (int i = 0; i < rank; i++) box[i] = map->box[i];
+  for (int i = 0; i < copy.rank; i++) box[i] = map->box[i];
   for (int e = 0; e < box[4]; e++) for (int d = 0; d < box[3]; d++) for (int c = 0; c < box[2]; c++)
   for (int b = 0; b < box[1]; b++) for (int a = 0; a < box[0]; a++) {
     int offset[5] = {a, b, c, d, e};
     const char* from = map->base;
     bool inside = true;
-    for (int i = 0; i < rank; i++) {
-      int64_t at = int64_t(start[i]) + offset[i];
+    for (int i = 0; i < copy.rank; i++) {
+      int64_t at = int64_t(copy.start[i]) + offset[i];
       inside = inside && at >= 0 && at < map->size[i];
       from += at * map->stride[i];
     }
     unsigned bits = 0;
     if (inside) memcpy(&bits, from, entry);
     if (map->type == CCPU_TFLOAT32) bits = ptx_tf32(__uint_as_float(bits));
-    unsigned address = target + entry * (box[0] * entry == 128 ? count : (count / box[0]) * (128 / entry) + count % box[0]);
-    memcpy(block->shared + swizzled(address), &bits, entry);
+    memcpy(block->shared + swizzled(target + count * entry), &bits, entry);
     count++;
   }
-  bar->bytes_and_phase -= 2 * count * entry;
-  mbar_try(bar);
+  copy.bar->bytes_and_phase -= 2 * count * entry;
+  mbar_try(copy.bar);
 }
 
 }  // namespace ccpu
 
 inline void ptx_tma3(void* to, const TensorMap* map, int x, int y, int z, ptx_mbar* bar) {
-  int start[] = {x, y, z};
-  ccpu::copy_box(to, map, start, 3, bar);
+  ccpu::begin_copy({to, map, {x, y, z}, 3, bar});
 }
 inline void ptx_tma4(void* to, const TensorMap* map, int x, int y, int z, int n, ptx_mbar* bar) {
-  int start[] = {x, y, z, n};
-  ccpu::copy_box(to, map, start, 4, bar);
+  ccpu::begin_copy({to, map, {x, y, z, n}, 4, bar});
 }
 
-// ---- wgmma: C[64xN] += A[64xK] B[NxK]' of a warpgroup, both operands in shared memory, K contiguous, 32 bytes of it ----
+// ---- wgmma: C[64xN] += A[64xK] B[NxK]' of a warpgroup; rows of K entries, 32 bytes, lie in shared memory ----
 
 // A matrix of rows of 128 bytes, swizzled, 8 rows in 1024 bytes.
 inline unsigned long long ptx_descriptor(const void* p) {
@@ -221,6 +236,7 @@ inline void ptx_wgmma_fence() {}
 
 namespace ccpu {
 
+static void perform(const Product& product);
 static WarpGroup& my_group() { return block->groups[block->fiber->number >> 7]; }
 
 static void record(float* c, uint64_t a, uint64_t b, int n, bool bf16) {
@@ -231,7 +247,10 @@ static void record(float* c, uint64_t a, uint64_t b, int n, bool bf16) {
   if (product.a != a || product.b != b || product.n != n || product.bf16 != bf16)
     fail("threads of one warpgroup perform different wgmma");
   product.c[block->fiber->number & 127] = c;
-  product.arrived++;
+  if (++product.arrived == 128 && block->reversed) {
+    perform(product);
+    group.performed++;
+  }
 }
 
 static void operand_row(uint64_t descriptor, int row, bool bf16, float* out) {
@@ -253,7 +272,8 @@ static void perform(const Product& product) {
   for (int n = 0; n < product.n; n++) operand_row(product.b, n, product.bf16, B[n]);
   for (int thread = 0; thread < 128; thread++)
     for (int e = 0; e < product.n / 2; e++) {
-      int i = (thread >> 5) * 16 + ((thread & 31) >> 2) + 8 * (e >> 1 & 1), j = 8 * (e >> 2) + 2 * (thread & 3) + (e & 1);
+      int i = (thread >> 5) * 16 + ((thread & 31) >> 2) + 8 * (e >> 1 & 1);
+      int j = 8 * (e >> 2) + 2 * (thread & 3) + (e & 1);
       double sum = 0;
       for (int k = 0; k < depth; k++) sum += double(A[i][k]) * double(B[j][k]);
       product.c[thread][e] = toward_zero(double(product.c[thread][e]) + sum);
@@ -273,7 +293,7 @@ inline void ptx_wgmma_commit() {
   size_t mine = group.committed[ccpu::block->fiber->number & 127]++;
   if (mine == group.ends.size()) group.ends.push_back(ccpu::block->fiber->wgmma_calls);
 }
-// The products are performed when all 128 threads wait for them: operands overwritten before that give wrong numbers.
+// Forward, the products are made when all 128 threads wait for them: operands overwritten before that show.
 template <int N> inline void ptx_wgmma_wait() {
   ccpu::WarpGroup& group = ccpu::my_group();
   unsigned generation = group.generation;
