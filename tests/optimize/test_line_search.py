@@ -41,7 +41,7 @@ class Counted:
 
     def search(self, t, **options):
         """Search from 0 with the first trial t."""
-        return line_search(self, Point(0.0, *self.function(0.0)), t, **options)
+        return line_search(self, Point(0.0, *self.function(0.0)), self(t), **options)
 
 
 @pytest.mark.parametrize("function", [more_thuente_1, more_thuente_2, yanai, parabola])
@@ -85,7 +85,7 @@ class Scripted:
 
     def search(self, **options):
         """Search from 0 with the first trial 1."""
-        return line_search(self, Point(0.0, 0.0, -1.0), 1.0, **options)
+        return line_search(self, Point(0.0, 0.0, -1.0), self(1.0), **options)
 
 
 def test_a_trial_above_low_bounds_the_interval_though_it_is_flat_enough():

@@ -167,13 +167,16 @@ def _lbfgs(evaluate: Evaluations, history: int, first_step: float) -> Steps:
         noise = ROUNDING_ERRORS * evaluate.rounding * abs(value)
         direction = two_loop(pairs, grad) if pairs else grad.copy()
         direction *= -1.0
-        start = Point(0.0, value, to_floats(dot(grad, direction))[0], x, grad)
         t, reach = (1.0, REACH) if pairs else (first_step / steepness, FIRST_REACH)
-        found, broken = None, evaluate.not_finite
+        broken = evaluate.not_finite
+        phi = _along(evaluate, x, grad, direction)
+        first = phi(t)
+        start = Point(0.0, value, first.measured[0], x, grad)
+        found = None
         if start.slope < 0:  # always, but for rounding in an ill-conditioned product
-            found = line_search(_along(evaluate, start, direction), start, t, noise=noise, reach=reach)
+            found = line_search(phi, start, first, noise=noise, reach=reach)
         if found is not None:
-            steepness, *curvature = found.measured
+            _, steepness, *curvature = found.measured
             remember(pairs, found.x - x, found.grad - grad, curvature, evaluate.rounding)
             x, value, grad = found.x, found.value, found.grad
             nit += 1
@@ -190,17 +193,21 @@ def _lbfgs(evaluate: Evaluations, history: int, first_step: float) -> Steps:
             idle, fresh = 0, False
 
 
-def _along(evaluate: Evaluations, start: Point, direction: Array) -> Callable[[float], Point]:
-    """φ(t) = f(x + t·direction)."""
+def _along(evaluate: Evaluations, x: Array, grad: Array, direction: Array) -> Callable[[float], Point]:
+    """φ(t) = f(x + t·direction), with φ′(0), the steepness and the curvature's products among what is measured.
+
+    φ′(0) = gᵀ·direction is known before the trial, but a device would have to be asked for it once more.
+    """
 
     def phi(t: float) -> Point:
         trial = t * direction
-        trial += start.x
-        value, grad, (slope, *measured) = evaluate(
-            trial,
-            lambda grad: (dot(grad, direction), mean_magnitude(grad), *products(start.x, start.grad, trial, grad)),
-        )
-        return Point(t, value, slope, trial, grad, tuple(measured))
+        trial += x
+        value, new_grad, (slope, *measured) = evaluate(trial, lambda new_grad: measures(trial, new_grad))
+        return Point(t, value, slope, trial, new_grad, tuple(measured))
+
+    def measures(trial: Array, new_grad: Array) -> tuple[Scalar, ...]:
+        slopes = dot(new_grad, direction), dot(grad, direction)
+        return *slopes, mean_magnitude(new_grad), *products(x, grad, trial, new_grad)
 
     return phi
 

@@ -25,9 +25,9 @@ class Point(NamedTuple):
 
 
 def line_search(
-    phi: Callable[[float], Point], start: Point, t: float, *, noise: float = 0.0, reach: float = 4.0
+    phi: Callable[[float], Point], start: Point, first: Point, *, noise: float = 0.0, reach: float = 4.0
 ) -> Point | None:
-    """Find a point that satisfies the strong Wolfe conditions, trying ``t`` first.
+    """Find a point that satisfies the strong Wolfe conditions, from a first trial on.
 
     ::
 
@@ -57,8 +57,8 @@ def line_search(
         ``phi(t) → Point``.
     start : Point
         At t = 0; its slope must be negative.
-    t : float
-        The first trial, positive.
+    first : Point
+        The first trial, φ at a positive t.
     noise : float
         A bound on the rounding error of a value.
     reach : float
@@ -76,9 +76,9 @@ def line_search(
     J. Nocedal, S. Wright, *Numerical Optimization*, 2nd ed., algorithms 3.5 and 3.6, equation 3.59.
     W. Hager, H. Zhang, SIAM J. Optim. 16 (2005) 170–192, section 4 (approximate conditions).
     """
-    low, high = start, None
-    for _ in range(MAX_TRIALS):
-        trial = phi(t)
+    low, high, t = start, None, first.t
+    for number in range(MAX_TRIALS):
+        trial = phi(t) if number else first
         if not _decreases_enough(start, trial, noise) or trial.value > low.value + noise:
             high = trial
         elif abs(trial.slope) <= -C2 * start.slope:
