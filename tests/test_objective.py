@@ -9,6 +9,7 @@ from vggnumpy.gradcheck import check_gradient
 from vggnumpy.nets import chain
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.objective import FORMS
+from vggnumpy.styles import region_style_of
 
 SIZE = (14, 17, 3)
 CONTENT = {"relu2_1": 2.0, "conv1_1": 0.5}
@@ -373,3 +374,52 @@ def test_an_image_of_another_size_than_the_content_is_refused(net, images):
 def test_an_image_that_is_too_small_is_refused(net):
     with pytest.raises(InputError, match="layer pool2 of network random network: a pooling window of 2 does not fit"):
         Objective(net, style_images=picture(1), style=STYLE)(picture(1, 2, 9, 3))
+
+
+REGIONS = ("relu1_1", "relu2_1")
+
+
+def masks(seed, net, image, regions=3):
+    """Soft weights of the positions of `image` at the style layers."""
+    features, _ = net.forward(image, REGIONS)
+    rng = np.random.default_rng(seed)
+    return {layer: rng.uniform(0, 1, (*F.shape[:-1], regions)).astype(F.dtype) for layer, F in features.items()}
+
+
+@pytest.mark.parametrize("executor", ["reference", "fused"])
+@pytest.mark.parametrize("normalization", ["gatys", "raw", "mean_square", "relative"])
+def test_styles_region_by_region(net, images, executor, normalization):
+    x, p, styles = images
+    own = masks(1, net, x)
+    targets = [region_style_of(net, one, masks(2 + i, net, one)) for i, one in enumerate(styles)]
+    weights = {"relu1_1": 0.3, "relu2_1": 0.7}
+    fun = Objective(
+        net, p, targets, CONTENT, weights, normalization, style_weights=[0.4, 0.6], regions=own, executor=executor
+    )
+    value, _ = fun(x)
+    features, _ = net.forward(x, REGIONS)
+    for layer in REGIONS:
+        parts = [losses.regions(features[layer], one[layer], own[layer], normalization)[0] for one in targets]
+        assert fun.terms[f"style {layer}"].loss == pytest.approx(0.4 * parts[0] + 0.6 * parts[1], rel=1e-11)
+    assert value == pytest.approx(sum(term.value for term in fun.terms.values()), rel=1e-14)
+    assert check_gradient(fun, x) < 1e-6
+
+
+def test_one_region_that_is_everything_is_no_region(net, images):
+    x, p, styles = images
+    whole = {layer: np.ones_like(m) for layer, m in masks(1, net, x, 1).items()}
+    target = region_style_of(net, styles[0], {k: np.ones_like(m) for k, m in masks(2, net, styles[0], 1).items()})
+    style = {"relu1_1": 0.3, "relu2_1": 0.7}
+    one = Objective(net, p, target, CONTENT, style, regions=whole)(x)
+    other = Objective(net, p, styles[0], CONTENT, style)(x)
+    assert one[0] == pytest.approx(other[0], rel=1e-12)
+    np.testing.assert_allclose(one[1], other[1], rtol=0, atol=1e-12 * abs(other[1]).max())
+
+
+def test_regions_that_do_not_fit_are_refused(net, images):
+    x, p, styles = images
+    own = masks(1, net, x)
+    with pytest.raises(InputError, match="masks for every style layer"):
+        Objective(net, p, styles[0], CONTENT, {"relu1_1": 1.0}, regions=own)
+    with pytest.raises(InputError, match="not as a picture"):
+        Objective(net, p, styles[0], CONTENT, dict.fromkeys(REGIONS, 1.0), regions=own)

@@ -71,7 +71,7 @@ def evaluation_seconds(net: Network, taps: Iterable[str], shape: Sequence[int]) 
     for _ in range(3):
         begin = time.perf_counter()
         grams, _ = engine.forward(image, taps)
-        engine.backward({layer: np.zeros_like(gram.matrix) for layer, gram in grams.items()})
+        engine.backward({layer: np.zeros_like(gram[0]) for layer, gram in grams.items()})
         seconds.append(time.perf_counter() - begin)
     return min(seconds) * shape[0] * shape[1] / (height * width)
 

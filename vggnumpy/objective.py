@@ -54,6 +54,10 @@ class Objective:
         β of the variation regulariser.
     style_weights : sequence of float, optional
         γ, one for each style.  By default 1 each: mixed gradient descent, the sum of the styles' losses.
+    regions : dict, optional
+        Layer → weights of the image's positions in each of K regions, H×W×K of the network's dtype, for every style
+        layer.  The style losses are then those of `vggnumpy.losses.regions`, and styles are given as layer →
+        `RegionStatistics`, see `vggnumpy.styles.region_style_of`.
     layer_terms : sequence of LayerTerm
         Losses of whole feature maps, such as those of `vggnumpy.losses` that know of places.
     form : {"exact", "printed"}
@@ -93,6 +97,7 @@ class Objective:
         size_power: float = 2,
         variation_beta: float | str = 2,
         style_weights: Sequence[float] | None = None,
+        regions: Mapping[LayerKey, Any] | None = None,
         layer_terms: Sequence[LayerTerm] = (),
         form: str = "exact",
         executor: str = "auto",
@@ -112,12 +117,18 @@ class Objective:
         self._gram_cotangent = losses.gram_printed_cotangent if form == "printed" else losses.gram_cotangent
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
+        self._regions = {net.layer_name(key): masks for key, masks in (regions or {}).items()}
         self._layer_terms = list(layer_terms)
         self.terms: dict[str, Term] = {}
         if not self._names():
             raise InputError("an objective needs one term at least: content, style, size or variation")
         if len(set(self._names())) < len(self._names()):
             raise InputError(f"every term needs a name of its own, got {', '.join(self._names())}")
+        if self._regions and (form == "printed" or set(self._regions) != set(self.style)):
+            raise InputError(
+                "regions need the exact form and masks for every style layer and no other: style at "
+                f"{', '.join(self.style) or 'none'}, masks at {', '.join(self._regions)}"
+            )
         self._fused = self._choose(executor)
         self._engine: Engine | None = None
         self._styles = self._style_targets(style_images)
@@ -186,6 +197,8 @@ class Objective:
             if isinstance(given, Mapping):
                 named: Style = {self.net.layer_name(key): gram for key, gram in given.items()}
                 check_style(named, self.style)
+            elif self._regions:
+                raise InputError("with regions a style is given as layer → RegionStatistics, not as a picture")
             else:
                 named = self._style_of(given)
             styles.append(named)
@@ -279,39 +292,44 @@ class Objective:
             dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         for layer in style:
             F = features.pop(layer)
-            G, M = losses.gram_statistics(F)
-            loss, S = self._style_loss(G, M, layer)
+            masks = self._regions.get(layer)
+            statistics = losses.gram_statistics(F) if masks is None else losses.regions_statistics(F, masks)
+            loss, S = self._style_loss(statistics, layer)
             terms[f"style {layer}"] = self.style[layer], loss
-            dF = self._gram_cotangent(F, S * self.style[layer])
+            S = S * self.style[layer]
+            dF = self._gram_cotangent(F, S) if masks is None else losses.regions_cotangent(F, masks, S)
             dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         return self.net.backward(tape, dfeatures)
 
     def _fused_terms(self, engine: Engine, image: Any, terms: dict[str, tuple[float, float]]) -> Any:
         """Compute the terms at layers by the engine; return the gradient image of their sum."""
-        grams, contents = engine.forward(image, self.style, self._targets)
+        grams, contents = engine.forward(image, self.style, self._targets, self._regions)
         factors, derivatives = {}, {}
         for layer, statistics in contents.items():
             loss, factor = losses.content_value(statistics, self.normalization)
             terms[f"content {layer}"] = self.content[layer], loss
             factors[layer] = factor * self.content[layer]
-        for layer, (G, M) in grams.items():
-            loss, S = self._style_loss(G, M, layer)
+        for layer, found in grams.items():
+            loss, S = self._style_loss(found, layer)
             terms[f"style {layer}"] = self.style[layer], loss
             derivatives[layer] = S * self.style[layer]
         layers = {layer for one in self._layer_terms for layer in one.layers}
         cotangents = add_layer_terms(self._layer_terms, {layer: engine.features(layer) for layer in layers}, terms)
         return engine.backward(derivatives, factors, cotangents)
 
-    def _style_loss(self, G: Any, M: int, layer: str) -> tuple[float, Any]:
-        """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G.
+    def _style_loss(self, statistics: tuple[Any, Any], layer: str) -> tuple[float, Any]:
+        """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G, or to the regions' matrices.
 
         The features enter through G only, so the derivatives with respect to G add up and one product carries them to
         the features, however many styles there are.
         """
-        total, S = 0.0, 0.0
+        total, S, (G, M) = 0.0, 0.0, statistics
         for style, squares, weight in zip(self._styles, self._style_squares, self._style_weights, strict=True):
             A, positions = style[layer]
-            value, dG = losses.gram_value(G, A, M, positions, self.normalization, squares[layer])
+            if self._regions:
+                value, dG = losses.regions_value(G, A, M, positions, self.normalization)
+            else:
+                value, dG = losses.gram_value(G, A, M, positions, self.normalization, squares[layer])
             total, S = total + weight * value, S + dG * weight
         return total, S
 

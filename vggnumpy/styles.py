@@ -9,7 +9,7 @@ import numpy as np
 
 from vggnumpy.backend import array_module, backend_of, check_dtypes, to_host
 from vggnumpy.errors import InputError
-from vggnumpy.losses import GramStatistics, gram_statistics
+from vggnumpy.losses import GramStatistics, RegionStatistics, gram_statistics, regions_statistics
 from vggnumpy.nets.network import LayerKey, Network
 
 Style = Mapping[LayerKey, GramStatistics | tuple[Any, int]]
@@ -56,6 +56,28 @@ def style_of(net: Network, image: Any, layers: Iterable[LayerKey]) -> dict[Layer
     """
     features, _ = net.forward(as_pixels(image, net, "style image"), layers)
     return {layer: gram_statistics(F) for layer, F in features.items()}
+
+
+def region_style_of(net: Network, image: Any, masks: Mapping[LayerKey, Any]) -> dict[LayerKey, RegionStatistics]:
+    """Return the Gram matrices of an image's regions and the weight each was summed over, for each layer.
+
+    Parameters
+    ----------
+    net : Network
+    image : ndarray, H×W×3, RGB 0–255, uint8 or of the network's dtype
+    masks : dict
+        Layer → weights of its positions in each of K regions, H×W×K of the network's dtype; see
+        `vggnumpy.losses.regions`.
+
+    Raises
+    ------
+    InputError
+        If the network has no such layer.
+    ValueError
+        If a layer's features and masks have not the same positions.
+    """
+    features, _ = net.forward(as_pixels(image, net, "style image"), masks)
+    return {layer: regions_statistics(F, masks[layer]) for layer, F in features.items()}
 
 
 def check_style(style: Style, layers: Iterable[LayerKey]) -> None:

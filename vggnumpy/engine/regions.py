@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from vggnumpy.engine.plan import TILE, Block, Stage
+from vggnumpy.ops.winograd_tiles import repeated
 
 
 class Region(NamedTuple):
@@ -49,3 +52,13 @@ def within(part: slice, whole: slice) -> slice:
 def length(part: slice) -> int:
     """Return how many rows or columns there are."""
     return int(part.stop - part.start)
+
+
+def fold(dx: np.ndarray, block: Block, stage: Stage) -> np.ndarray:
+    """Add what belongs to the padding around the map to the pixels it repeats; return what lies inside the map."""
+    for axis, (start, size) in enumerate(((block.top, stage.height), (block.left, stage.width))):
+        along = dx if axis == 0 else dx.swapaxes(0, 1)
+        for outside in (-1, size):
+            if 0 <= outside - start < len(along):
+                along[repeated(outside, size, stage.pad_mode) - start] += along[outside - start]
+    return dx[max(-block.top, 0) :, max(-block.left, 0) :]

@@ -13,16 +13,15 @@ from vggnumpy.engine.filters import shared_filters, transform_into
 from vggnumpy.engine.first import FirstLayer, rectify
 from vggnumpy.engine.plan import TILE, Block, Plan, Stage
 from vggnumpy.engine.pooling import pool_average, pool_max, unpool_average, unpool_max
-from vggnumpy.engine.regions import Region, around, halved, inside, length, tiles_shape, within
-from vggnumpy.engine.taps import Taps
+from vggnumpy.engine.regions import Region, around, fold, halved, inside, length, tiles_shape, within
+from vggnumpy.engine.taps import Sums, Taps
 from vggnumpy.engine.threads import InOrder, workers
 from vggnumpy.losses.content import ContentStatistics
-from vggnumpy.losses.gram import GramStatistics
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.steps import backward_step, forward_step
 from vggnumpy.ops.pad import pad, pad_backward
 from vggnumpy.ops.winograd_matrices import transforms
-from vggnumpy.ops.winograd_tiles import gather_tiles, repeated, spread_tiles, tile_products
+from vggnumpy.ops.winograd_tiles import gather_tiles, spread_tiles, tile_products
 from vggnumpy.ops.workspace import Workspace
 
 
@@ -55,8 +54,12 @@ class Engine:
         return (images, *shape[-3:-1]) == (first.images, first.height, first.width)
 
     def forward(
-        self, image: np.ndarray, grams: Iterable[str] = (), targets: Mapping[str, np.ndarray] | None = None
-    ) -> tuple[dict[str, GramStatistics], dict[str, ContentStatistics]]:
+        self,
+        image: np.ndarray,
+        grams: Iterable[str] = (),
+        targets: Mapping[str, np.ndarray] | None = None,
+        masks: Mapping[str, np.ndarray] | None = None,
+    ) -> tuple[dict[str, Sums], dict[str, ContentStatistics]]:
         """Compute what the losses at the taps need.
 
         Parameters
@@ -66,6 +69,8 @@ class Engine:
             Layers whose Gram matrix is wanted.
         targets : dict, optional
             Layer → features to compare with, of the features' shape.
+        masks : dict, optional
+            Layer → weights of its positions in K regions, …×K: its Gram matrices are those of the regions.
 
         Returns
         -------
@@ -81,7 +86,7 @@ class Engine:
         batched = {layer: self._batched_target(layer, P) for layer, P in (targets or {}).items()}
         self._image_shape = image.shape
         self._planes = self._first_input(image)
-        self._taps = Taps(grams, batched)
+        self._taps = Taps(grams, batched, masks or {})
         for stage in self.plan.stages[1:] if self.plan.recomputed else self.plan.stages:
             if stage.number:
                 self._U = self._transformed(stage, turned=False)
@@ -273,7 +278,7 @@ class Engine:
         dx = _spread(tile_products(tiles, self._U, self._transforms.turned, work, multiply=multiply), work)
         region = inside(block, stage)
         if stage.border:
-            dx = _fold(dx, block, stage)
+            dx = fold(dx, block, stage)
         dx = dx[: length(region.rows), : length(region.columns)]
         if before.number == 0 and self.plan.recomputed:
             F = self._first.forward(self._planes[region.image], region.rows, region.columns, work)
@@ -382,13 +387,3 @@ def _spread(Y: np.ndarray, work: Workspace) -> np.ndarray:
     out = work("out", (m * rows, m * columns, channels), Y.dtype)
     spread_tiles(Y, out)
     return out
-
-
-def _fold(dx: np.ndarray, block: Block, stage: Stage) -> np.ndarray:
-    """Add what belongs to the padding around the map to the pixels it repeats; return what lies inside the map."""
-    for axis, (start, size) in enumerate(((block.top, stage.height), (block.left, stage.width))):
-        along = dx if axis == 0 else dx.swapaxes(0, 1)
-        for outside in (-1, size):
-            if 0 <= outside - start < len(along):
-                along[repeated(outside, size, stage.pad_mode) - start] += along[outside - start]
-    return dx[max(-block.top, 0) :, max(-block.left, 0) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,10 @@ from vggnumpy.engine.regions import Region
 from vggnumpy.engine.threads import InOrder
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.losses.gram import GramStatistics
+from vggnumpy.losses.regions import RegionStatistics
 from vggnumpy.ops.workspace import Workspace
+
+Sums = GramStatistics | RegionStatistics
 
 
 class Taps:
@@ -23,15 +27,20 @@ class Taps:
         Layers whose Gram matrix is wanted.
     targets : dict
         Layer → features N×H×W×C that the features are compared with.
+    masks : dict
+        Layer → weights N×H×W×K, or H×W×K for one image, of the positions in K regions, for layers whose Gram
+        matrices are wanted region by region.
     """
 
-    def __init__(self, grams: Iterable[str], targets: Mapping[str, np.ndarray]):
+    def __init__(self, grams: Iterable[str], targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]):
         self._targets = targets
+        self._masks = {layer: m if m.ndim == 4 else m[None] for layer, m in masks.items()}
         self._wanted = set(grams)
-        self._grams: dict[str, tuple[np.ndarray, int]] = {}
+        self._grams: dict[str, tuple[np.ndarray, Any]] = {}
         self._contents: dict[str, ContentStatistics] = {}
         self._turns = {layer: InOrder() for layer in {*self._wanted, *targets}}
         self._sums: dict[str, np.ndarray] = {}
+        self._regions: dict[str, np.ndarray] = {}
         self._factors: Mapping[str, float] = {}
         self._given: Mapping[str, np.ndarray] = {}
 
@@ -41,25 +50,32 @@ class Taps:
             return
         if not F.flags.c_contiguous:
             F = _copy(F, work("cotangent", F.shape, F.dtype))
-        gram = losses.gram_statistics(F) if layer in self._wanted else None
+        gram = self._gram_of(layer, F, region) if layer in self._wanted else None
         content = losses.content_statistics(F, self._targets[layer][region]) if layer in self._targets else None
         self._turns[layer](number, lambda: self._add(layer, gram, content))
 
-    def _add(self, layer: str, gram: GramStatistics | None, content: ContentStatistics | None) -> None:
+    def _gram_of(self, layer: str, F: np.ndarray, region: Region) -> Sums:
+        if layer in self._masks:
+            return losses.regions_statistics(F, self._masks[layer][region])
+        return losses.gram_statistics(F)
+
+    def _add(self, layer: str, gram: Sums | None, content: ContentStatistics | None) -> None:
         if gram is not None:
-            total, positions = self._grams.setdefault(layer, (np.zeros(gram.matrix.shape), 0))
-            total += gram.matrix  # in float64, so that it matters little how many blocks there are
-            self._grams[layer] = total, positions + gram.positions
+            total, positions = self._grams.setdefault(layer, (np.zeros(gram[0].shape), 0.0))
+            total += gram[0]  # in float64, so that it matters little how many blocks there are
+            self._grams[layer] = total, positions + np.asarray(gram[1], "float64")
         if content is not None:
             distance, target, entries = self._contents.get(layer, (0.0, 0.0, 0))
             self._contents[layer] = ContentStatistics(
                 distance + content.distance, target + content.target, entries + content.entries
             )
 
-    def gram(self, layer: str, dtype: np.dtype) -> GramStatistics:
-        """Return the Gram matrix of a layer's whole features."""
+    def gram(self, layer: str, dtype: np.dtype) -> Sums:
+        """Return the Gram matrix of a layer's whole features, or the matrices of its regions."""
         total, positions = self._grams[layer]
-        return GramStatistics(total.astype(dtype), positions)
+        if layer in self._masks:
+            return RegionStatistics(total.astype(dtype), positions.astype(dtype))
+        return GramStatistics(total.astype(dtype), int(positions))
 
     def content(self, layer: str) -> ContentStatistics:
         """Return the sums that the content loss of a layer needs."""
@@ -72,7 +88,8 @@ class Taps:
         cotangents: Mapping[str, np.ndarray],
     ) -> None:
         """Say what `cotangent` adds up: layer → S and k, see `losses.gram` and `losses.content`, and layer → dF."""
-        self._sums = {layer: S + S.T for layer, S in gram_derivatives.items()}
+        self._regions = {layer: S for layer, S in gram_derivatives.items() if layer in self._masks}
+        self._sums = {layer: S + S.T for layer, S in gram_derivatives.items() if layer not in self._masks}
         self._factors = content_factors
         self._given = cotangents
 
@@ -83,6 +100,8 @@ class Taps:
             dF = work("cotangent", F.shape, F.dtype)
             flat, S = F.reshape(-1, F.shape[-1]), self._sums[layer]
             np.matmul(flat, S, out=dF.reshape(flat.shape))  # losses.gram_cotangent, into a buffer
+        if layer in self._regions:
+            dF = losses.regions_cotangent(F, self._masks[layer][region], self._regions[layer])
         if layer in self._factors:
             de = losses.content_cotangent(F, self._targets[layer][region], self._factors[layer])
             dF = de if dF is None else np.add(dF, de, out=dF)

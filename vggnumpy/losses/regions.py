@@ -39,9 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from vggnumpy.backend import array_module, operator
+from vggnumpy.backend import array_module, operator, sum_of_squares
 from vggnumpy.errors import InputError
-from vggnumpy.losses.gram import gram_value
 
 NORMALIZATIONS = ("printed", "raw", "gatys", "mean_square", "relative")
 _BLOCK = 1 << 14  # positions that are weighted and copied at one time
@@ -118,24 +117,43 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
             f"image and target must have the same regions and channels, got Gram matrices {tuple(G.shape)} with "
             f"{len(weights)} weights, and {tuple(A.shape)} with {len(target_weights)}"
         )
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
-    regions, channels = G.shape[:2]
-    counts, target_counts = (list(map(float, N)) for N in (weights, target_weights))
-    # Equation (6) of the report is Gatys' form without its constant.
-    factor, form = (4.0 * channels**2, "gatys") if normalization == "printed" else (1.0, normalization)
-    value, S = 0.0, array_module(G).empty_like(G)
+    regions, value, S = len(G), 0.0, array_module(G).empty_like(G)
     for k in range(regions):
-        for N, where in ((counts[k], "image"), (target_counts[k], "target")):
-            if not 0 < N < float("inf"):
+        N, N_target = float(weights[k]), float(target_weights[k])
+        for count, where in ((N, "image"), (N_target, "target")):
+            if not 0 < count < float("inf"):
                 raise InputError(
-                    f"region {k + 1} of {regions} has the weight {N:g} in the features of the {where}, which must be "
-                    "more than nothing: leave the region out of both masks, or enlarge it"
+                    f"region {k + 1} of {regions} has the weight {count:g} in the features of the {where}, which must "
+                    "be more than nothing: leave the region out of both masks, or enlarge it"
                 )
-        one, dG = gram_value(G[k], A[k], counts[k], target_counts[k], form)
-        value = value + one * factor / regions
-        S[k] = dG * (factor / regions)
+        factor = _factor(A[k], N, N_target, normalization) / regions
+        R = G[k] / N - A[k] / N_target
+        value = value + factor * sum_of_squares(R)
+        S[k] = R * float(2 * factor / N)
     return value, S
+
+
+def _factor(A: Any, N: float, N_target: float, normalization: str) -> float:
+    """Return c_k of one region."""
+    cells = float(A.shape[0] * A.shape[1])
+    match normalization:
+        case "printed":
+            return 1.0
+        case "raw":
+            return N * N / 2
+        case "gatys":
+            return 1 / (4 * cells)
+        case "mean_square":
+            return 1 / (cells * cells)
+        case "relative":
+            whole = sum_of_squares(A)
+            if not 0 < whole < float("inf"):
+                raise InputError(
+                    "the relative loss of regions needs a target that is not zero everywhere in a region, and finite: "
+                    f"ΣA² is {whole}"
+                )
+            return N_target * N_target / whole
+    raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
 
 
 @operator(any_array=True)
@@ -209,9 +227,8 @@ def _flat(F: Any, masks: Any) -> tuple[Any, Any]:
 
 def _blocks(weights: Any, k: int) -> Iterator[tuple[Any, Any]]:
     """Yield the positions where region k has weight, block by block, and their weights."""
-    xp = array_module(weights)
-    for start in range(0, len(weights), _BLOCK):
-        m = weights[start : start + _BLOCK, k]
-        rows = xp.nonzero(m)[0]
-        if len(rows):
-            yield rows + start, m[rows]
+    m = weights[:, k]
+    rows = array_module(m).nonzero(m)[0]
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK]
+        yield part, m[part]
