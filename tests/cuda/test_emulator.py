@@ -100,3 +100,11 @@ def test_the_number_of_arguments_counts(cuda):
 def test_what_does_not_compile_says_why(cuda):
     with pytest.raises(RuntimeError, match=r"ops/relu\.cu does not compile for the emulator"):
         cuda.kernel("ops/relu.cu", "no_such_kernel<float>")
+
+
+def test_cupy_has_whatever_it_has():
+    cupy = pytest.importorskip("cupy")
+    attributes = {name for name in vars(emulator.Module) if not name.startswith("_")}
+    assert [name for name in attributes if not hasattr(cupy, name)] == []
+    members = [*emulator.METHODS, *emulator.ATTRIBUTES, "T", "get", "data"]
+    assert [name for name in members if not hasattr(cupy.ndarray, name)] == []
