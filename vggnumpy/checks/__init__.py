@@ -14,6 +14,7 @@ from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.checks.methods import method_checks
 from vggnumpy.checks.networks import network_checks
 from vggnumpy.checks.operators import operator_checks
+from vggnumpy.checks.regions import region_checks
 from vggnumpy.checks.training import training_checks
 
 TOLERANCE = 1e-6
@@ -51,6 +52,7 @@ def all_checks() -> Iterator[NamedMeasure]:
     yield from operator_checks()
     yield from loss_checks()
     yield from method_checks()
+    yield from region_checks()
     yield from network_checks()
     yield from engine_checks()
     yield from training_checks()
