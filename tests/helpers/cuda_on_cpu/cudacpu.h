@@ -220,9 +220,10 @@ static void run_block(Block& b, char* stacks) {
   for (;;) {
     b.progress = false;
     for (int w = 0; w < warps && !b.error; w++) run_warp(b, b.reversed ? warps - 1 - w : w, b.reversed);
-    if (!b.progress && !b.copies.empty()) {  // nobody can go on without it
-      land(b.copies.front());
-      b.copies.erase(b.copies.begin());
+    if (!b.progress && !b.copies.empty()) {  // nobody can go on without; no order is promised: the last first
+      BoxCopy copy = b.copies.back();
+      b.copies.pop_back();
+      land(copy);
     }
     if (b.error) return;
     size_t done = 0, spinning = 0;
