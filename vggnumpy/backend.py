@@ -83,8 +83,12 @@ def _backend_of_one(array: Any) -> Backend | None:
     return None
 
 
+def _cupy() -> Any:
+    return importlib.import_module("cupy")
+
+
 def _load_cupy() -> Backend:
-    cupy = importlib.import_module("cupy")
+    cupy = _cupy()
     backend = Backend("cuda", cupy, cupy.ndarray, cupy.asnumpy, _cuda_kernel, _free_gpu_memory)
     register_backend(backend)
     return backend
@@ -92,13 +96,13 @@ def _load_cupy() -> Backend:
 
 def _free_gpu_memory() -> int:
     """Return the bytes that the current GPU has left, those that CuPy holds in reserve included."""
-    cupy = _load_cupy().xp
+    cupy = _cupy()
     return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
 
 
 def _cuda_kernel(source: str, expression: str) -> Kernel:
     """Return a kernel for the current device; see `Backend.kernel`."""
-    return _compile_for(_load_cupy().xp.cuda.Device().id, source, expression)
+    return _compile_for(_cupy().cuda.Device().id, source, expression)
 
 
 @functools.cache
@@ -108,7 +112,7 @@ def _compile_for(device: int, source: str, expression: str) -> Kernel:
     CuPy's own `RawModule` would do, but for Hopper's warpgroup instructions: they need the target ``sm_90a``, and it
     only ever asks for ``sm_90``.
     """
-    cuda = _load_cupy().xp.cuda
+    cuda = _cupy().cuda
     capability = cuda.Device(device).compute_capability
     module = cuda.function.Module()
     cubin, name = compile_source(source, expression, "90a" if capability == "90" else capability)
@@ -136,7 +140,7 @@ def compile_source(source: str, expression: str, capability: str) -> tuple[bytes
     name : str
         The kernel's (mangled) name in it.
     """
-    nvrtc = _load_cupy().xp.cuda.nvrtc
+    nvrtc = _cupy().cuda.nvrtc
     program = nvrtc.createProgram(read_source(source), source, (), ())
     try:
         nvrtc.addNameExpression(program, expression)
