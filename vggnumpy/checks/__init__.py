@@ -15,6 +15,7 @@ from vggnumpy.checks.methods import method_checks
 from vggnumpy.checks.networks import network_checks
 from vggnumpy.checks.operators import operator_checks
 from vggnumpy.checks.regions import region_checks
+from vggnumpy.checks.spatial import spatial_checks
 from vggnumpy.checks.training import training_checks
 
 TOLERANCE = 1e-6
@@ -53,6 +54,7 @@ def all_checks() -> Iterator[NamedMeasure]:
     yield from loss_checks()
     yield from method_checks()
     yield from region_checks()
+    yield from spatial_checks()
     yield from network_checks()
     yield from engine_checks()
     yield from training_checks()

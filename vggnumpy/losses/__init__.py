@@ -15,7 +15,20 @@ says so.
 """
 
 from vggnumpy.losses.content import content, content_cotangent, content_statistics, content_value
+from vggnumpy.losses.covariation import (
+    CovariationStatistics,
+    CovariationTarget,
+    content_components,
+    covariation,
+    covariation_cotangent,
+    covariation_maps,
+    covariation_maps_cotangent,
+    covariation_statistics,
+    covariation_target,
+    covariation_value,
+)
 from vggnumpy.losses.gram import GramStatistics, gram, gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.local_gram import LocalGramTarget, local_gram, local_gram_target
 from vggnumpy.losses.patches import PatchMatches, PatchTarget, patches, patches_match, patches_target
 from vggnumpy.losses.printed import active_part, content_printed, gram_printed_cotangent, gram_printed_gradient
 from vggnumpy.losses.regions import (
@@ -26,24 +39,48 @@ from vggnumpy.losses.regions import (
     regions_value,
 )
 from vggnumpy.losses.regularizers import size, variation
+from vggnumpy.losses.self_convolution import (
+    SelfConvolutionTarget,
+    autocorrelation,
+    autocorrelation_map,
+    self_convolution,
+    self_convolution_map,
+    self_convolution_target,
+)
 
 __all__ = [
+    "CovariationStatistics",
+    "CovariationTarget",
     "GramStatistics",
+    "LocalGramTarget",
     "PatchMatches",
     "PatchTarget",
     "RegionStatistics",
+    "SelfConvolutionTarget",
     "active_part",
+    "autocorrelation",
+    "autocorrelation_map",
     "content",
+    "content_components",
     "content_cotangent",
     "content_printed",
     "content_statistics",
     "content_value",
+    "covariation",
+    "covariation_cotangent",
+    "covariation_maps",
+    "covariation_maps_cotangent",
+    "covariation_statistics",
+    "covariation_target",
+    "covariation_value",
     "gram",
     "gram_cotangent",
     "gram_printed_cotangent",
     "gram_printed_gradient",
     "gram_statistics",
     "gram_value",
+    "local_gram",
+    "local_gram_target",
     "patches",
     "patches_match",
     "patches_target",
@@ -51,6 +88,9 @@ __all__ = [
     "regions_cotangent",
     "regions_statistics",
     "regions_value",
+    "self_convolution",
+    "self_convolution_map",
+    "self_convolution_target",
     "size",
     "variation",
 ]
