@@ -15,8 +15,11 @@ from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.nets import Network
+from vggnumpy.nets.masks import WAYS, carry_masks
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
+from vggnumpy.regions import Regions
+from vggnumpy.spatial import Placement, content_masks
 from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
@@ -47,6 +50,8 @@ class Plan:
     seed : int
     backend : Backend
         Where the objective and the optimiser run; the arrays here are the host's.
+    placement : Placement or None
+        Which region of the content takes its style from where.
     """
 
     net: Network
@@ -59,6 +64,7 @@ class Plan:
     iterations: list[int]
     seed: int
     backend: Backend = NUMPY
+    placement: Placement | None = None
 
 
 def plan_transfer(
@@ -70,6 +76,7 @@ def plan_transfer(
     size: int | None = None,
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
+    placement: Placement | None = None,
     backend: Backend = NUMPY,
     **overrides: Any,
 ) -> Plan:
@@ -98,6 +105,8 @@ def plan_transfer(
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend)
+    if placement is not None:
+        _check_placement(placement, network, chosen, styles, sizes, style_weights)
     return Plan(
         network,
         chosen,
@@ -109,6 +118,7 @@ def plan_transfer(
         _split(chosen.iterations, len(sizes)),
         seed,
         backend,
+        placement,
     )
 
 
@@ -167,6 +177,10 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
             raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
     if not isinstance(chosen.start, (str, Path)):
         raise InputError("start must be content, noise, style or the path of an image")
+    if chosen.mask_way not in WAYS:
+        raise InputError(f"masks are carried to layers by one of {', '.join(WAYS)}, got {chosen.mask_way!r}")
+    if not 0 <= chosen.feather <= 1:
+        raise InputError(f"the feather must be a part of the picture's long side from 0 to 1, got {chosen.feather}")
     if chosen.margin < 0:
         raise InputError(f"the margin must not be negative, got {chosen.margin}")
     if not 0 < chosen.style_scale < np.inf:
@@ -255,6 +269,30 @@ def _check_memory(
         f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "
         f"{available / 1e9:.1f} GB are free; use a size of {fitting} or less"
     )
+
+
+def _check_placement(
+    placement: Placement,
+    net: Network,
+    settings: Settings,
+    styles: list[np.ndarray],
+    sizes: list[tuple[int, int]],
+    style_weights: Sequence[float] | None,
+) -> None:
+    """Refuse, before any work, regions that are empty at some layer of some scale, or do not fit the styles."""
+    if len(placement.styles) != len(styles):
+        raise InputError(f"{len(styles)} style pictures need regions for each; there are {len(placement.styles)}")
+    if style_weights is not None and not isinstance(placement.styles[0], Regions):
+        raise InputError("style weights have no meaning where every style picture is for a region of its own")
+    layers = list(settings.style_layers or {})
+    for shape in sizes:
+        sides = canvas_sides(settings, shape)
+        content_masks(placement.content, net, layers, shape, sides, settings.feather, settings.mask_way)
+        for number, (image, regions) in enumerate(zip(styles, placement.styles, strict=True), start=1):
+            if isinstance(regions, Regions):
+                weights = regions.resized(style_size(settings, image, shape)).weights
+                picture = "style picture" if len(styles) == 1 else f"style picture {number}"
+                carry_masks(net, weights, layers, settings.mask_way, regions.names, picture)
 
 
 def canvas_sides(settings: Settings, shape: tuple[int, int]) -> Sides:

@@ -61,6 +61,10 @@ class Settings:
         Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
         again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's
         padding does to the border stays outside the picture.  0 extends nothing.
+    mask_way : str
+        How the masks of regions reach a layer, one of `vggnumpy.nets.masks.WAYS`.
+    feather : float
+        Width of the band in which neighbouring regions blend, in parts of the long side; 0 keeps the mask's own edges.
     first_step : float
         Mean change of a pixel in the first step of L-BFGS, in grey levels.
     """
@@ -82,6 +86,8 @@ class Settings:
     scales: int | None = None
     style_scale: float = 1.0
     margin: int = 0
+    mask_way: str = "area"
+    feather: float = 0.01
     first_step: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from vggnumpy.errors import InputError
 from vggnumpy.estimate import evaluation_seconds
 from vggnumpy.files import check_output, sha256
 from vggnumpy.formats.load import stand_in_network
-from vggnumpy.images import check_writable_image, keeps_alpha, read_picture, resize, write_image
+from vggnumpy.images import check_writable_image, keeps_alpha, read_image, read_picture, resize, write_image
 from vggnumpy.plan import Plan, free_memory, memory_needed, plan_transfer
 from vggnumpy.presets import STARTS
+from vggnumpy.regions import Regions
+from vggnumpy.spatial import Placement, placement_of_masks
 from vggnumpy.transfer import Progress, paint
 
 Path_ = str | Path
@@ -55,6 +57,9 @@ def run_transfer(
     size: int | None = None,
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
+    content_mask: Path_ | None = None,
+    style_masks: Sequence[Path_] = (),
+    regions: int | None = None,
     device: str = "auto",
     save_every: int | None = None,
     estimate: bool = False,
@@ -73,6 +78,8 @@ def run_transfer(
         Name of a preset.
     size, seed, style_weights
         As for `vggnumpy.transfer.transfer`.
+    content_mask, style_masks, regions
+        Masks in colour files, and how many regions they have, as for `vggnumpy.spatial.placement_of_masks`.
     device : str
         As for `vggnumpy.backend.select_device`.
     save_every : int, optional
@@ -97,7 +104,8 @@ def run_transfer(
     check_writable_image(out)
     record_path, plot_path = out.with_suffix(".json"), out.with_suffix(".loss.png")
     start = (overrides or {}).get("start", "content")
-    sources = [content, *styles, *([] if start in STARTS else [start])]
+    masks = [*([] if content_mask is None else [content_mask]), *style_masks]
+    sources = [content, *styles, *masks, *([] if start in STARTS else [start])]
     for path in (out, record_path, plot_path):
         check_output(path)
     _check_not_overwritten(sources, out, record_path, plot_path, save_every)
@@ -105,20 +113,25 @@ def run_transfer(
         raise InputError(f"--save-every must be at least 1, got {save_every}")
     picture = read_picture(content)
     inputs = [{"path": str(path), "sha256": sha256(path)} for path in sources]
+    pixels = [read_image(path) for path in styles]
+    placement = _placement([picture.rgb, *pixels], content_mask, style_masks, regions)
     plan = plan_transfer(
         picture.rgb,
-        list(styles),
+        list(pixels),
         net=stand_in_network(seed) if weights == "random" else weights,
         settings=preset,
         size=size,
         seed=seed,
         style_weights=style_weights,
+        placement=placement,
         backend=backend,
         **(overrides or {}),
     )
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
+    if placement is not None:
+        _say(f"regions: {_described(placement, styles)}")
     if estimate:
         print(_estimate(plan))
         return 0
@@ -131,6 +144,7 @@ def run_transfer(
         "inputs": inputs,
         "network": result.network,
         "preset": preset,
+        "regions": None if placement is None else _described(placement, styles),
         "settings": result.settings,
         "device": backend.name,
         "message": result.message,
@@ -148,6 +162,31 @@ def run_transfer(
     ended = "interrupted, best so far: " if result.interrupted else ""
     _say(f"{ended}wrote {out} ({width} × {height}), {record_path.name} and {plot_path.name}")
     return 130 if result.interrupted else 0
+
+
+def _placement(
+    pictures: Sequence[Any], content_mask: Path_ | None, style_masks: Sequence[Path_], regions: int | None
+) -> Placement | None:
+    """Return what the masks describe, or None if there are none."""
+    if content_mask is None:
+        if style_masks or regions is not None:
+            raise InputError("a style's mask and a number of regions need the content's mask too: give --content-mask")
+        return None
+    masks = [read_image(path) for path in style_masks]
+    return placement_of_masks(read_image(content_mask), masks, [one.shape[:2] for one in pictures], regions)
+
+
+def _described(placement: Placement, styles: Sequence[Path_]) -> str:
+    """Say how large the regions are and where each takes its style from."""
+    parts = []
+    for number, (name, share) in enumerate(zip(placement.content.names, placement.content.shares, strict=True)):
+        sources = [
+            f"{Path(path).name} ({one.shares[number]:.0%} of it)" if isinstance(one, Regions) else Path(path).name
+            for path, one in zip(styles, placement.styles, strict=True)
+            if isinstance(one, Regions) or one == number
+        ]
+        parts.append(f"{name} ({share:.0%}) from {' and '.join(sources)}")
+    return "; ".join(parts)
 
 
 def _estimate(plan: Plan) -> str:

@@ -21,6 +21,7 @@ from vggnumpy.ops.geometry import Sides
 from vggnumpy.optimize import linear, minimize
 from vggnumpy.plan import Image, Plan, canvas_sides, plan_transfer, style_size
 from vggnumpy.presets import Settings
+from vggnumpy.spatial import Placement, content_masks, on_device, region_styles
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def transfer(
     size: int | None = None,
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
+    placement: Placement | None = None,
     device: str = "auto",
     callback: Callable[[Progress], None] | None = None,
     **overrides: Any,
@@ -129,6 +131,8 @@ def transfer(
         Of the noise that ``start="noise"`` begins with.
     style_weights : sequence of float, optional
         One for each style picture; they are scaled to add up to 1.  By default all equal.
+    placement : Placement, optional
+        Which region of the content takes its style from where, see `vggnumpy.spatial`.
     device : str
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`.
     callback : callable, optional
@@ -157,6 +161,7 @@ def transfer(
         size=size,
         seed=seed,
         style_weights=style_weights,
+        placement=placement,
         backend=select_device(device),
         **overrides,
     )
@@ -250,11 +255,20 @@ def _canvas(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides
 
 def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
     """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
-    settings, xp = plan.settings, plan.backend.xp
+    settings, xp, layers = plan.settings, plan.backend.xp, list(plan.settings.style_layers or {})
+    images = [resize(one, style_size(settings, one, shape)).astype(net.dtype) for one in plan.styles]
+    styles: list[Any] = [xp.asarray(one) for one in images]
+    weights, masks = plan.style_weights, None
+    if plan.placement is not None:
+        styles = region_styles(plan.placement, plan.net, images, layers, settings.mask_way)
+        weights = weights if len(styles) == len(images) else [1.0]
+        styles = [on_device(one, plan.backend) for one in styles]
+        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
+        masks = on_device(own, plan.backend)
     return Objective(
         net,
         _canvas(plan, plan.content, shape, sides),
-        [xp.asarray(resize(one, style_size(settings, one, shape)).astype(net.dtype)) for one in plan.styles],
+        styles,
         settings.content_layers,
         settings.style_layers,
         settings.normalization,
@@ -262,7 +276,8 @@ def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -
         settings.variation,
         size_power=settings.size_power,
         variation_beta=settings.variation_beta,
-        style_weights=plan.style_weights,
+        style_weights=weights,
+        regions=masks,
     )
 
 

@@ -20,7 +20,8 @@ def add_transfer(commands: Any) -> None:
         "\nrepeat the run) and with .loss.png (a plot of the loss).  Ctrl-C stops early and keeps the best image."
         "\n\nexamples:"
         "\n  vggnumpy transfer portrait.jpg starry_night.jpg -o out.png --size 768"
-        "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --content-layers relu2_2=0.005 --style-scale 0.7",
+        "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --content-layers relu2_2=0.005 --style-scale 0.7"
+        "\n  vggnumpy transfer town.jpg night.jpg -o out.png --content-mask town_mask.png --style-mask night_mask.png",
     )
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
     parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures to take the style from")
@@ -42,6 +43,22 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
     parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
+    parser.add_argument(
+        "--content-mask",
+        metavar="MASK",
+        help="a picture of flat colours, a region each; one colour is painted in the style of the same colour in the "
+        "style's mask, or, without --style-mask, each region in a STYLE of its own, the largest first",
+    )
+    parser.add_argument("--style-mask", action="append", default=[], metavar="MASK", help="once for each STYLE")
+    parser.add_argument("--regions", type=int, metavar="K", help="how many colours a mask has (default: found)")
+    parser.add_argument(
+        "--feather", type=float, metavar="F", help="width of the band where regions blend, of the long side (0.01)"
+    )
+    parser.add_argument(
+        "--mask-way",
+        metavar="WAY",
+        help="how masks reach a layer: area (default), inside, all, twin_average or twin_max",
+    )
     parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
     parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
 
@@ -98,6 +115,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         "style_scale": arguments.style_scale,
         "variation": arguments.variation,
         "scales": arguments.scales,
+        "feather": arguments.feather,
+        "mask_way": arguments.mask_way,
     }
     return run_transfer(
         arguments.content,
@@ -108,6 +127,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         seed=arguments.seed,
         style_weights=arguments.style_weights,
+        content_mask=arguments.content_mask,
+        style_masks=arguments.style_mask,
+        regions=arguments.regions,
         device=arguments.device,
         save_every=arguments.save_every,
         estimate=arguments.estimate,

@@ -1,0 +1,129 @@
+"""A picture whose regions take their styles from different places."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vggnumpy import InputError, random_network, transfer
+from vggnumpy.losses import regions_statistics
+from vggnumpy.nets import architecture
+from vggnumpy.ops.geometry import Sides
+from vggnumpy.regions import hard_regions
+from vggnumpy.spatial import Placement, content_masks, placement_of_masks, region_styles
+
+NET = random_network(architecture("vgg19")[:7], rng=1)  # to relu2_1
+RNG = np.random.default_rng(0)
+CONTENT = RNG.uniform(0, 255, (48, 64, 3)).astype("float32")
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+LAYERS = ["relu1_1", "relu2_1"]
+
+
+def mask(height, width, part=0.5):
+    """Red on the left, blue on the right."""
+    painted = np.empty((height, width, 3), np.uint8)
+    painted[:, : int(part * width)] = RED
+    painted[:, int(part * width) :] = BLUE
+    return painted
+
+
+def left_and_right(height, width):
+    return hard_regions((np.arange(width) >= width // 2).astype(int) + np.zeros((height, 1), int), [RED, BLUE])
+
+
+def halves(left, right, height=40, width=56):
+    """A painting of two colours with a little texture."""
+    painted = np.empty((height, width, 3), np.float32)
+    painted[:, : width // 2], painted[:, width // 2 :] = left, right
+    return (painted + RNG.normal(0, 10, painted.shape)).clip(0, 255).astype("float32")
+
+
+def test_masks_of_one_colour_belong_together():
+    placed = placement_of_masks(mask(48, 64), [mask(40, 56, 0.25)[:, ::-1]], [(48, 64), (40, 56)])
+    assert placed.content.names == placed.styles[0].names
+    for name, share, style in zip(placed.content.names, placed.content.shares, placed.styles[0].shares, strict=True):
+        assert share == pytest.approx(0.5)
+        assert style == pytest.approx(0.25 if name == "red" else 0.75)
+
+
+def test_without_style_masks_the_largest_region_is_the_first_style_s():
+    placed = placement_of_masks(mask(48, 64, 0.25), [], [(48, 64), (40, 56), (40, 56)])
+    assert placed.content.names == ("blue", "red") and placed.styles == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "sizes", "message"),
+    [
+        ([mask(48, 64)], [(48, 70), (40, 56)], "the content's mask"),
+        ([mask(48, 64), mask(40, 56)], [(48, 64), (40, 70)], "the style's mask"),
+        ([mask(48, 64), mask(40, 56, 0)], [(48, 64), (40, 56)], "style"),
+        ([mask(48, 64), mask(40, 56)], [(48, 64), (40, 56), (40, 56)], "2 style pictures need as many masks"),
+        ([mask(48, 64)], [(48, 64), (40, 56)], "each of the 2 regions"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(masks, sizes, message):
+    with pytest.raises(InputError, match=message):
+        placement_of_masks(masks[0], masks[1:], sizes)
+
+
+def test_paintings_for_a_region_each_are_one_style():
+    placed = Placement(left_and_right(48, 64), (1, 0))
+    paintings = [halves((200, 0, 0), (180, 0, 0)), halves((0, 0, 200), (0, 0, 180))]
+    (style,) = region_styles(placed, NET, paintings, LAYERS, "area")
+    for layer in LAYERS:
+        for region, painting in ((0, paintings[1]), (1, paintings[0])):
+            F = NET.forward(painting, [layer])[0][layer]
+            expected = regions_statistics(F, np.ones((*F.shape[:2], 1), "float32"))
+            error = np.linalg.norm(style[layer].matrices[region] - expected.matrices[0])
+            assert error <= 1e-5 * np.linalg.norm(expected.matrices[0])
+            assert style[layer].weights[region] == expected.weights[0]
+
+
+def test_the_canvas_reflects_the_mask_and_the_band_has_its_width():
+    regions = left_and_right(48, 64)
+    own = content_masks(regions, NET, ["relu1_1"], (48, 64), Sides(8, 8, 16, 16), 0.0, "area")["relu1_1"]
+    assert own.shape == (64, 96, 2)
+    np.testing.assert_array_equal(own[8:-8, 16:-16], regions.weights)
+    np.testing.assert_array_equal(own[:8, :, 0], own[16:8:-1, :, 0])
+    soft = content_masks(regions, NET, ["relu1_1"], (48, 64), Sides(0, 0, 0, 0), 8 / 64, "area")["relu1_1"]
+    assert ((soft[0, :, 0] > 0) & (soft[0, :, 0] < 1)).sum() == 8
+
+
+def mean_color(pixels, left):
+    width = pixels.shape[1] // 2
+    part = pixels[:, : width - 6] if left else pixels[:, width + 6 :]
+    return part.mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_each_region_takes_the_colour_of_its_own(swapped):
+    grey = np.full((48, 64, 3), 128, np.float32) + RNG.normal(0, 5, (48, 64, 3)).astype("float32")
+    painting = halves((220, 60, 40), (40, 60, 220))
+    own = left_and_right(40, 56)
+    style = own.take([1, 0]) if swapped else own
+    placed = Placement(left_and_right(48, 64), (replace(style, names=own.names),))
+    result = transfer(
+        grey, painting, net=NET, size=64, iterations=25, placement=placed, content_layers={}, style_layers={
+            "relu1_1": 1.0, "relu2_1": 1.0}, variation=0.0, scales=1,
+    )  # fmt: skip
+    for left in (True, False):
+        red, _, blue = mean_color(result.pixels, left)
+        assert (red > blue + 50) if left != swapped else (blue > red + 50)
+
+
+def test_a_placement_that_does_not_fit_is_refused():
+    placed = Placement(left_and_right(48, 64), (left_and_right(40, 56),))
+    painting = halves(RED, BLUE)
+    with pytest.raises(InputError, match="2 style pictures need regions for each"):
+        transfer(CONTENT, [painting, painting], net=NET, size=64, placement=placed)
+    with pytest.raises(InputError, match="no meaning"):
+        transfer(CONTENT, [painting] * 2, net=NET, placement=Placement(placed.content, (0, 1)), style_weights=[1, 2])
+    small = np.zeros((40, 56), int)
+    small[0, 0] = 1
+    dot = Placement(left_and_right(48, 64), (hard_regions(small, [RED, BLUE]),))
+    with pytest.raises(InputError, match="style picture is empty at layer relu"):
+        transfer(CONTENT, painting, net=NET, size=64, placement=dot, mask_way="inside")
+    with pytest.raises(InputError, match="carried to layers by one of"):
+        transfer(CONTENT, painting, net=NET, placement=placed, mask_way="outside")
+    with pytest.raises(InputError, match="feather"):
+        transfer(CONTENT, painting, net=NET, placement=placed, feather=2)
