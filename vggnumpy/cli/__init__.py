@@ -1,4 +1,4 @@
-"""The command line: ``vggnumpy transfer``, ``demo``, ``weights``, ``convert``, ``score``, ``train`` and the checks."""
+"""The command line: everything that ``vggnumpy --help`` lists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import vggnumpy
 from vggnumpy.cli.checks import add_gradcheck, add_info
 from vggnumpy.cli.common import Parser
 from vggnumpy.cli.convert import add_convert
+from vggnumpy.cli.regions import add_regions
 from vggnumpy.cli.score import add_score
 from vggnumpy.cli.train import add_train
 from vggnumpy.cli.transfer import add_demo, add_transfer
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     add_transfer(commands)
     add_demo(commands)
+    add_regions(commands)
     add_weights(commands)
     add_convert(commands)
     add_score(commands)
