@@ -39,6 +39,11 @@ ROOMS = {
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},
     "evaluate": {"nets", "images", "backend", "errors"},
+    "color": {"errors"},
+    "regions": {"color", "errors"},
+    "masks": {"regions", "color", "errors"},
+    "segment": {"regions", "color", "nets", "images", "backend", "errors"},
+    "pairing": {"segment", "regions", "images", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.
 LATE = ["transfer", "run", "cli", "__main__"]
