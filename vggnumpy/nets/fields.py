@@ -6,10 +6,9 @@ Along one axis, output i of a layer depends on the inputs
 * ⌈(i + before − k + 1)/u⌉ … ⌊(i + before)/u⌋ of a transposed convolution with upsampling u;
 * i alone of all others,
 
-as far as there are such inputs: padding is not part of the image.  The inputs' own fields grow with their number, so
-the field of i reaches from the first one's beginning to the last one's end, and layer after layer that is the exact
-span of pixels that a position can depend on, at the border too.  Where branches join it is the smallest rectangle
-around theirs.
+as far as there are such inputs: padding is not part of the image.  The field of i reaches from the earliest beginning
+to the latest end of its inputs' own fields, and layer after layer that is the exact span of pixels that a position can
+depend on, at the border too.  Where branches join it is the smallest rectangle around theirs.
 
 In the middle of an image these are the receptive fields of `vggnumpy.matconvnet.vl_simplenn_display`.
 """
@@ -17,7 +16,7 @@ In the middle of an image these are the receptive fields of `vggnumpy.matconvnet
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +74,13 @@ def layer_spans(layer: Layer, size: int, axis: int) -> Spans:
     return Spans(first, last.clip(first, size - 1) + 1)
 
 
+def over_spans(operation: np.ufunc, array: NDArray[Any], spans: Spans) -> NDArray[Any]:
+    """Reduce spans of an array's first axis, which may overlap, by a ufunc such as ``np.maximum``: one row each."""
+    longer = np.concatenate([array, array[-1:]])  # reduceat takes no bound at the end
+    reduced: NDArray[Any] = operation.reduceat(longer, np.stack(spans, axis=1).reshape(-1))[::2]
+    return reduced
+
+
 def receptive_fields(
     table: Iterable[Layer], height: int, width: int, layers: Iterable[str]
 ) -> dict[str, tuple[Spans, Spans]]:
@@ -113,7 +119,7 @@ def receptive_fields(
                 seen = layer_spans(layer, len(before.start), axis)
             except ValueError as error:
                 raise InputError(f"layer {layer.name} of an image of {height}×{width} pixels: {error}") from None
-            axes.append(Spans(before.start[seen.start], before.stop[seen.stop - 1]))
+            axes.append(Spans(over_spans(np.minimum, before.start, seen), over_spans(np.maximum, before.stop, seen)))
         fields[layer.name] = axes[0], axes[1]
     return {name: fields[name] for name in wanted}
 

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggnumpy.errors import InputError
-from vggnumpy.nets.fields import Spans, layer_spans, needed_layers, receptive_fields
+from vggnumpy.nets.fields import Spans, layer_spans, needed_layers, over_spans, receptive_fields
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.nets.tables import INPUT, Layer
 
@@ -153,23 +153,16 @@ def _check_none_empty(weights: Array, names: Sequence[str], what: str, fields: t
 
 def _mean(array: Array, spans: Spans) -> Array:
     counts = (spans.stop - spans.start).astype(array.dtype)
-    means: Array = _reduce(np.add, array, spans) / counts.reshape(-1, *[1] * (array.ndim - 1))
+    means: Array = over_spans(np.add, array, spans) / counts.reshape(-1, *[1] * (array.ndim - 1))
     return means
 
 
 def _largest(array: Array, spans: Spans) -> Array:
-    return _reduce(np.maximum, array, spans)
+    return over_spans(np.maximum, array, spans)
 
 
 def _smallest(array: Array, spans: Spans) -> Array:
-    return _reduce(np.minimum, array, spans)
-
-
-def _reduce(operation: np.ufunc, array: Array, spans: Spans) -> Array:
-    """Reduce the spans of the first axis, which may overlap."""
-    longer = np.concatenate([array, array[-1:]])  # reduceat takes no bound at the end
-    reduced: Array = operation.reduceat(longer, np.stack(spans, axis=1).reshape(-1))[::2]
-    return reduced
+    return over_spans(np.minimum, array, spans)
 
 
 def _both_axes(array: Array, fields: tuple[Spans, Spans], reduce: Any) -> Array:
