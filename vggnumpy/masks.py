@@ -208,9 +208,8 @@ def _mask_colors(pixels: NDArray[np.float32], total: int, regions: int | None, w
     if len(seeds) < 2:
         if np.count_nonzero(np.linalg.norm(pixels - means[:1], axis=1) <= _LIKE) < _KNOWN * total:
             raise _too_many(what)
-        raise InputError(
-            f"{what}: expected at least two regions, found one colour that covers half a per cent or more, {_listed(means[:1])}"
-        )
+        only = f"one colour that covers half a per cent or more, {_listed(means[:1])}"
+        raise InputError(f"{what}: expected at least two regions, found {only}")
     # k-means without weights: each cell as often as its share of the mask asks for, at least once.
     sample = means[near].repeat(np.ceil(counts[near] * (20000 / total)).astype(int), axis=0)
     colors: NDArray[np.float64] = kmeans2(sample, seeds, minit="matrix")[0]
