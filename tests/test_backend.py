@@ -40,6 +40,9 @@ class Far:
     def astype(self, dtype, copy=True):
         return Far(self.near.astype(dtype, copy=copy))
 
+    def transpose(self, *axes):
+        return Far(self.near.transpose(*axes))
+
     def copy(self):
         return Far(self.near.copy())
 
@@ -110,7 +113,9 @@ def _function(name):
 # The functions of the module; only those that CuPy has too may be added.
 FAR = SimpleNamespace(
     asarray=lambda value, dtype=None: Far(np.asarray(value.near if isinstance(value, Far) else value, dtype)),
-    **{name: _function(name) for name in ("abs", "dot", "sign", "sum", "where", "zeros_like")},
+    **{name: _function(name) for name in ("abs", "dot", "einsum", "empty", "empty_like", "sign", "sum", "where")},
+    **{name: _function(name) for name in ("zeros", "zeros_like")},
+    linalg=SimpleNamespace(eigh=lambda array: tuple(map(Far, np.linalg.eigh(near(array))))),
 )
 
 
@@ -231,6 +236,14 @@ def test_sums_are_made_in_float64_and_in_blocks(far, kind):
 
 
 A = RNG.standard_normal((3, 3))
+
+
+def covariation(f):
+    """Return the loss and both its derivatives."""
+    V = losses.content_components(f(X), 2)
+    return losses.covariation(f(X), f(X[1:]), losses.covariation_target(f(X[::-1]), f(X), V, 1), "relative")
+
+
 ON_ANY_ARRAY = {
     **{
         f"content, {name}": lambda f, name=name: losses.content(f(X), f(X[::-1]), normalization=name)
@@ -244,6 +257,13 @@ ON_ANY_ARRAY = {
     **{f"size, power {p}": lambda f, p=p: losses.size(f(X), p, (0.1, 0.2, 0.3)) for p in (1, 1.5, 2, 6)},
     **{f"variation, beta {b}": lambda f, b=b: losses.variation(f(X), b) for b in (1, 1.5, 2, 3, "l1")},
     "variation, flat": lambda f: losses.variation(f(np.ones((3, 3, 3))), 1),
+    **{
+        f"local_gram, radius {s}": lambda f, s=s: losses.local_gram(
+            f(X), losses.local_gram_target(f(X[::-1]), s), "relative"
+        )
+        for s in (0, 2)
+    },
+    **{f"covariation, derivative {i}": lambda f, i=i: (covariation(f)[0], covariation(f)[i]) for i in (1, 2)},
 }
 
 

@@ -40,8 +40,9 @@ def _local_gram_checks() -> Iterator[NamedMeasure]:
     for radius in (0, 1, 3, 8):
         target = losses.local_gram_target(S, radius)
         for normalization in NORMALIZATIONS:
-            fun = partial(losses.local_gram, target=target, normalization=normalization)
-            yield f"local_gram, {normalization}, radius {radius}", partial(check_gradient, fun, F)
+            if normalization == "relative" or radius <= 3:  # a window of 17×17 takes half a second
+                fun = partial(losses.local_gram, target=target, normalization=normalization)
+                yield f"local_gram, {normalization}, radius {radius}", partial(check_gradient, fun, F)
 
 
 def _covariation_checks() -> Iterator[NamedMeasure]:

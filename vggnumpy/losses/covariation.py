@@ -104,7 +104,7 @@ def content_components(P: Any, count: int) -> Any:
     flat = P.reshape(-1, channels).astype("float64")
     _, vectors = xp.linalg.eigh(flat.T @ flat)
     vectors = vectors[:, ::-1][:, :count]
-    signs = xp.where(flat.sum(0) @ vectors < 0, -1.0, 1.0)
+    signs = xp.where(xp.sum(flat, 0) @ vectors < 0, -1.0, 1.0)
     return (vectors * signs).astype(P.dtype)
 
 
@@ -172,11 +172,11 @@ def covariation_statistics(F: Any, phi: Any) -> CovariationStatistics:
         raise ValueError(f"style features {tuple(F.shape)} and content maps {tuple(phi.shape)} differ in positions")
     f, phi = F.reshape(-1, F.shape[-1]), phi.reshape(-1, phi.shape[-1])
     tensor = array_module(F).zeros((phi.shape[1], f.shape[1], f.shape[1]), F.dtype)
-    for start in range(0, len(f), _BLOCK):
-        block = f[start : start + _BLOCK]
-        for k, weights in enumerate(phi[start : start + _BLOCK].T):
-            tensor[k] += block.T @ (weights[:, None] * block)
-    return CovariationStatistics(tensor, len(f))
+    for start in range(0, f.shape[0], _BLOCK):
+        block, weights = f[start : start + _BLOCK], phi[start : start + _BLOCK]
+        for k in range(phi.shape[1]):
+            tensor[k] += block.T @ (weights[:, k, None] * block)
+    return CovariationStatistics(tensor, f.shape[0])
 
 
 @operator(any_array=True)
@@ -236,9 +236,9 @@ def covariation_cotangent(F: Any, phi: Any, S: Any) -> tuple[Any, Any]:
     f, weights = F.reshape(-1, F.shape[-1]), phi.reshape(-1, phi.shape[-1])
     dF, dphi = xp.zeros_like(f), xp.empty_like(weights)
     both = S + S.transpose(0, 2, 1)
-    for start in range(0, len(f), _BLOCK):
+    for start in range(0, f.shape[0], _BLOCK):
         block = slice(start, start + _BLOCK)
-        for k in range(len(S)):
+        for k in range(S.shape[0]):
             product = f[block] @ both[k]
             dphi[block, k] = xp.einsum("uc,uc->u", f[block], product) / 2
             product *= weights[block, k, None]
@@ -270,7 +270,7 @@ def covariation_target(F_style: Any, content_style: Any, components: Any, radius
     tensor, positions = covariation_statistics(
         F_style, covariation_maps(content_style, components, F_style.shape[:2], radius)
     )
-    return CovariationTarget(tensor, positions, components, int(radius), sum_of_squares(tensor))
+    return CovariationTarget(tensor, positions, components, int(radius), float(sum_of_squares(tensor)))
 
 
 @operator(any_array=True, arrays=lambda F, content, target, *_, **__: (F, content, target.tensor, target.components))

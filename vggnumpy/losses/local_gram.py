@@ -91,7 +91,7 @@ def window_weights(radius: int) -> np.ndarray:
 
 
 def window_factors(radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return λ (R) and e (R×(2s+1)), each e_r symmetric, with w(dx, dy) = Σ_r λ_r e_r(dy) e_r(dx) to rounding."""
+    """Return λ (R) and e (R×(2s+1)) with w(dx, dy) = Σ_r λ_r e_r(dy) e_r(dx) to rounding; R is about s + 1 at most."""
     values, vectors = np.linalg.eigh(window_weights(radius))
     kept = abs(values) > 1e-15 * abs(values).max()
     return values[kept], vectors[:, kept].T
@@ -125,8 +125,8 @@ def local_gram_target(F_style: Any, radius: int) -> LocalGramTarget:
     if F_style.ndim != 3:
         raise InputError(f"a local style needs features H×W×C of one style image, got shape {tuple(F_style.shape)}")
     window_weights(radius)
-    total, _ = _distance(F_style * 0, F_style, radius, 1)
-    return LocalGramTarget(F_style, int(radius), total)
+    total, _ = _distance(array_module(F_style).zeros_like(F_style), F_style, radius, 1)
+    return LocalGramTarget(F_style, int(radius), float(total))
 
 
 @operator(any_array=True, arrays=lambda F, target, *_, **__: (F, target.features))
@@ -197,12 +197,13 @@ def _factor(shape: tuple[int, ...], target: LocalGramTarget, normalization: str)
 
 def _distance(F: Any, S: Any, radius: int, workers: int) -> tuple[float, Any]:
     """Return Σ_p ‖G(p) − A(p)‖², equation (6), and B_u f_u, equation (5), in the shape of `F`."""
+    xp = array_module(F)
     D, M = F - S, F + S
     if radius == 0:
-        dd, mm, dm = ((a * b).sum(-1, keepdims=True) for a, b in ((D, D), (M, M), (D, M)))
+        dd, mm, dm = (xp.sum(a * b, -1, keepdims=True) for a, b in ((D, D), (M, M), (D, M)))
         fm, fd = (mm + dm) / 2, (dm + dd) / 2  # f = (m + d)/2
         return (sum64(dd * mm) + sum_of_squares(dm)) / 2, (fm * D + fd * M) / 2
-    BF = array_module(F).empty(F.shape, F.dtype)
+    BF = xp.empty(F.shape, F.dtype)
     weights = window_factors(radius)
 
     def group(tiles: list[tuple[slice, slice]]) -> float:
