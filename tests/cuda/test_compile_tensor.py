@@ -11,6 +11,7 @@ import pytest
 KERNELS = [
     ("ops/conv_mma.cu", ("80", "90", "120"), 256 * 2),
     ("losses/gram_mma.cu", ("80", "90", "120"), 256 * 2),
+    ("ops/conv_first.cu", ("80", "90", "120"), 256 * 2),
     ("ops/conv_wgmma.cu", ("90a",), 384),
 ]
 

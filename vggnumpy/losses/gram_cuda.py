@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy.backend import Kernel, backend_of
-from vggnumpy.ops.conv_tensor_cuda import Device, map_dtype
+from vggnumpy.ops.conv_tensor_cuda import Device, check_array, map_dtype
 
 _SOURCE = "losses/gram_mma.cu"
 _SIDE, _LEAST, _ROUND = 64, 256, 32
@@ -101,12 +101,12 @@ def gram_matrix(
     """
     channels, dtype = plan.channels, map_dtype(precision)
     square = (channels, channels)
-    _check("F", F, (*F.shape[:-1], channels), dtype)
-    _check("partial", partial, plan.partial_shape, "float32")
+    check_array("F", F, (*F.shape[:-1], channels), dtype)
+    check_array("partial", partial, plan.partial_shape, "float32")
     if F.size != plan.positions * channels or channels % 16:
         raise ValueError(f"F of shape {tuple(F.shape)} does not fit {plan}, or its channels are no multiple of 16")
     if G is not None:
-        _check("G", G, square, "float32")
+        check_array("G", G, square, "float32")
     rest: tuple[Any, ...] = (None, np.float64(0), np.float64(0), None, None)
     if target is not None:
         for name, array, shape, wanted in (
@@ -114,7 +114,7 @@ def gram_matrix(
             ("Z", target.Z, square, dtype),
             ("squares", target.squares, plan.squares_shape, "float64"),
         ):
-            _check(name, array, shape, wanted)
+            check_array(name, array, shape, wanted)
         over = 1 / plan.positions
         rest = (target.matrix, np.float64(over), np.float64(2 * target.factor * over), target.Z, target.squares)
     first = (F, np.int64(plan.positions), np.int32(channels), np.int32(plan.chunk), partial)
@@ -144,9 +144,9 @@ def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None)
     """
     channels, dtype = F.shape[-1], map_dtype(precision)
     for name, array, shape in (("F", F, F.shape), ("out", out, F.shape), ("Z", Z, (channels, channels))):
-        _check(name, array, tuple(shape), dtype)
+        check_array(name, array, tuple(shape), dtype)
     if added is not None:
-        _check("added", added, F.shape, dtype)
+        check_array("added", added, F.shape, dtype)
     if channels % 16:
         raise ValueError(f"the number of channels must be a multiple of 16, got {channels}")
     positions = F.size // channels
@@ -159,8 +159,3 @@ def _kernel(array: Any, name: str, precision: str) -> Kernel:
     compile_kernel = backend_of(array).kernel
     assert compile_kernel is not None  # a launcher is called with CUDA arrays only
     return compile_kernel(_SOURCE, f"{name}<{precision.upper()}>")
-
-
-def _check(name: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
-    if tuple(array.shape) != tuple(shape) or str(array.dtype) != dtype:
-        raise ValueError(f"{name} must be {dtype} of shape {tuple(shape)}, got {array.dtype} {tuple(array.shape)}")

@@ -32,9 +32,6 @@ __device__ __forceinline__ Pair pair_of(int number, int tiles) {
 // one (bf16: two lanes share a word).  3 stages × 2 tiles × 32 rows × 288 (160) bytes = 55296 (30720) bytes.
 template <class T> struct Rows { static constexpr int PITCH = SIDE + 32 / sizeof(T); };
 
-__device__ __forceinline__ float widen(float x) { return x; }
-__device__ __forceinline__ float widen(bf16 x) { return __uint_as_float((unsigned)x << 16); }
-
 // partial[block][64][64] of N = M positions; blocks = pairs · ⌈M / chunk⌉, of 128 threads.
 // instances: gram_partial<FP32>, gram_partial<TF32>, gram_partial<BF16>
 template <int P, class T = typename Map<P>::T>

@@ -200,11 +200,8 @@ def conv_forward(
     images, height, width, _ = x.shape
     channels = filters.forward.shape[1]
     shape = (images, height + 2 * pad - 2, width + 2 * pad - 2, channels)
-    small = _pooled_size(shape, pool, rounding)
-    _check("x", x, (*x.shape[:3], filters.forward.shape[2]), map_dtype(filters.precision))
-    _check_maps(maps, shape, small, filters.precision)
-    if (pool is not None) != (maps.pooled is not None) or (pool == "max") != (maps.windows is not None):
-        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    check_array("x", x, (*x.shape[:3], filters.forward.shape[2]), map_dtype(filters.precision))
+    small = check_forward_maps(maps, shape, filters.precision, pool, rounding)
     targets = (filters.bias, maps.before, maps.out, maps.mask, maps.pooled, maps.windows)
     pooling = [np.int32(size) for size in (POOLS[pool], images, *small)]
     _launch("forward", x, filters.forward, shape, pad, filters.precision, device, (*targets, *pooling))
@@ -256,8 +253,8 @@ def conv_backward(
     small = _pooled_size(shape, pool, rounding)
     if pool is not None and small != input_shape[1:3]:
         raise ValueError(f"out of shape {shape} pools to {small}, the convolution read {input_shape[1:3]}")
-    _check("dy", dy, (*dy.shape[:3], filters.backward.shape[2]), map_dtype(filters.precision))
-    _check("out", out, shape, map_dtype(filters.precision))
+    check_array("dy", dy, (*dy.shape[:3], filters.backward.shape[2]), map_dtype(filters.precision))
+    check_array("out", out, shape, map_dtype(filters.precision))
     _check_maps(maps, shape, small, filters.precision)
     if (pool == "max") != (maps.windows is not None) or (pool is None and maps.pool_added is not None):
         raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
@@ -265,6 +262,17 @@ def conv_backward(
     sources = (maps.pool_added, maps.added, maps.added_before, maps.mask, maps.windows)
     pooling = [np.int32(size) for size in (POOLS[pool], images, *small, *shape[1:3])]
     _launch("backward", dy, filters.backward, tiled, 2 - pad, filters.precision, device, (*sources, out, *pooling))
+
+
+def check_forward_maps(
+    maps: ForwardMaps, shape: tuple[int, ...], precision: str, pool: str | None, rounding: str
+) -> tuple[int, int]:
+    """Return the size of the pool's output; raise ``ValueError`` unless the maps fit an output of `shape`."""
+    small = _pooled_size(shape, pool, rounding)
+    _check_maps(maps, shape, small, precision)
+    if (pool is not None) != (maps.pooled is not None) or (pool == "max") != (maps.windows is not None):
+        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    return small
 
 
 def _pooled_size(shape: tuple[int, ...], pool: str | None, rounding: str) -> tuple[int, int]:
@@ -331,13 +339,14 @@ def _check_maps(maps: Any, shape: tuple[int, ...], small: tuple[int, int], preci
         if value is None:
             continue
         if name == "mask":
-            _check(name, value, mask_shape(*shape), "uint32")
+            check_array(name, value, mask_shape(*shape), "uint32")
         elif name == "windows":
-            _check(name, value, windows_shape(*pooled), "uint32")
+            check_array(name, value, windows_shape(*pooled), "uint32")
         else:
-            _check(name, value, pooled if name.startswith("pool") else shape, map_dtype(precision))
+            check_array(name, value, pooled if name.startswith("pool") else shape, map_dtype(precision))
 
 
-def _check(name: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
+def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Raise ``ValueError`` unless an array has this shape and dtype."""
     if tuple(array.shape) != tuple(shape) or str(array.dtype) != dtype:
         raise ValueError(f"{name} must be {dtype} of shape {tuple(shape)}, got {array.dtype} {tuple(array.shape)}")

@@ -1,8 +1,10 @@
 // Maps of features: fp32, or bf16 (the upper half of a float), read and written four neighbouring channels at a time.
 
 typedef long long i64;
-
 typedef unsigned short bf16;
+
+__device__ __forceinline__ float widen(float x) { return x; }
+__device__ __forceinline__ float widen(bf16 x) { return __uint_as_float((unsigned)x << 16); }
 
 __device__ __forceinline__ float4 load4(const float* p) { return *(const float4*)p; }
 __device__ __forceinline__ void store4(float* p, float4 v) { *(float4*)p = v; }
