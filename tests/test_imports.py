@@ -35,6 +35,7 @@ ROOMS = {
     "segment": {"regions", "color", "images", "nets", "backend", "errors"},
     "pairing": {"segment", "regions", "images", "errors"},
     "spatial": {"masks", "regions", "engine", "styles", "losses", "nets", "ops", "backend", "errors"},
+    "style_terms": {"terms", "engine", "losses", "nets", "errors"},
     "presets": {"nets", "losses", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},

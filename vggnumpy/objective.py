@@ -76,6 +76,8 @@ class Objective:
     ----------
     terms : dict
         Name → `Term`, of the last evaluation; empty before the first.
+    layer_terms : list of LayerTerm
+        As given.
 
     Raises
     ------
@@ -118,7 +120,7 @@ class Objective:
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
         self._regions = {net.layer_name(key): masks for key, masks in (regions or {}).items()}
-        self._layer_terms = list(layer_terms)
+        self.layer_terms = list(layer_terms)
         self.terms: dict[str, Term] = {}
         if not self._names():
             raise InputError("an objective needs one term at least: content, style, size or variation")
@@ -161,7 +163,7 @@ class Objective:
         return {
             *self.content,
             *self.style,
-            *(self.net.layer_name(layer) for one in self._layer_terms for layer in one.layers),
+            *(self.net.layer_name(layer) for one in self.layer_terms for layer in one.layers),
         }
 
     def _engine_at(self, image: Any) -> Engine | None:
@@ -243,7 +245,7 @@ class Objective:
     def _names(self) -> list[str]:
         names = [f"content {layer}" for layer in self.content] + [f"style {layer}" for layer in self.style]
         names += ["size"] * bool(self.size) + ["variation"] * bool(self.variation)
-        return names + [one.name for one in self._layer_terms]
+        return names + [one.name for one in self.layer_terms]
 
     def _gradient_of(self, name: str, image: Any) -> Any:
         return self._evaluate(image, [name])[1]
@@ -253,7 +255,7 @@ class Objective:
         terms: dict[str, tuple[float, float]] = {}
         content = [layer for layer in self.content if f"content {layer}" in names]
         style = [layer for layer in self.style if f"style {layer}" in names]
-        others = [one for one in self._layer_terms if one.name in names]
+        others = [one for one in self.layer_terms if one.name in names]
         dimage = None
         if content or style or others:
             # A term on its own is asked for rarely, and then by who wants to inspect it.
@@ -313,8 +315,8 @@ class Objective:
             loss, S = self._style_loss(found, layer)
             terms[f"style {layer}"] = self.style[layer], loss
             derivatives[layer] = S * self.style[layer]
-        layers = {layer for one in self._layer_terms for layer in one.layers}
-        cotangents = add_layer_terms(self._layer_terms, {layer: engine.features(layer) for layer in layers}, terms)
+        layers = {layer for one in self.layer_terms for layer in one.layers}
+        cotangents = add_layer_terms(self.layer_terms, {layer: engine.features(layer) for layer in layers}, terms)
         return engine.backward(derivatives, factors, cotangents)
 
     def _style_loss(self, statistics: tuple[Any, Any], layer: str) -> tuple[float, Any]:

@@ -15,11 +15,12 @@ from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.nets import Network
-from vggnumpy.nets.masks import WAYS, carry_masks
+from vggnumpy.nets.masks import WAYS
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.regions import Regions
-from vggnumpy.spatial import Placement, content_masks
+from vggnumpy.spatial import Placement, content_masks, style_masks
+from vggnumpy.style_terms import STYLE_LOSSES
 from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
@@ -105,6 +106,8 @@ def plan_transfer(
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend)
+    if chosen.style_loss != "gram" and backend is not NUMPY:
+        raise InputError(f"the style loss {chosen.style_loss} is computed on the CPU only: use device cpu")
     if placement is not None:
         _check_placement(placement, network, chosen, styles, sizes, style_weights)
     return Plan(
@@ -177,6 +180,10 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
             raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
     if not isinstance(chosen.start, (str, Path)):
         raise InputError("start must be content, noise, style or the path of an image")
+    if chosen.style_loss not in STYLE_LOSSES:
+        raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {chosen.style_loss!r}")
+    if chosen.radius < 0 or chosen.components < 1:
+        raise InputError("the radius must not be negative and the components at least 1")
     if chosen.mask_way not in WAYS:
         raise InputError(f"masks are carried to layers by one of {', '.join(WAYS)}, got {chosen.mask_way!r}")
     if not 0 <= chosen.feather <= 1:
@@ -280,6 +287,10 @@ def _check_placement(
     style_weights: Sequence[float] | None,
 ) -> None:
     """Refuse, before any work, regions that are empty at some layer of some scale, or do not fit the styles."""
+    if settings.style_loss not in ("gram", "patches"):
+        raise InputError(f"regions go with the style losses gram and patches, not with {settings.style_loss}")
+    if settings.style_loss == "patches" and not isinstance(placement.styles[0], Regions):
+        raise InputError("patches need a mask for every style picture")
     if len(placement.styles) != len(styles):
         raise InputError(f"{len(styles)} style pictures need regions for each; there are {len(placement.styles)}")
     if style_weights is not None and not isinstance(placement.styles[0], Regions):
@@ -288,11 +299,8 @@ def _check_placement(
     for shape in sizes:
         sides = canvas_sides(settings, shape)
         content_masks(placement.content, net, layers, shape, sides, settings.feather, settings.mask_way)
-        for number, (image, regions) in enumerate(zip(styles, placement.styles, strict=True), start=1):
-            if isinstance(regions, Regions):
-                weights = regions.resized(style_size(settings, image, shape)).weights
-                picture = "style picture" if len(styles) == 1 else f"style picture {number}"
-                carry_masks(net, weights, layers, settings.mask_way, regions.names, picture)
+        sizes_of_styles = [style_size(settings, one, shape) for one in styles]
+        style_masks(placement, net, sizes_of_styles, layers, settings.mask_way)
 
 
 def canvas_sides(settings: Settings, shape: tuple[int, int]) -> Sides:

@@ -61,6 +61,10 @@ class Settings:
         Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
         again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's
         padding does to the border stays outside the picture.  0 extends nothing.
+    style_loss : str
+        One of `vggnumpy.style_terms.STYLE_LOSSES`: by Gram matrices, or by something that knows of places or patches.
+    radius, components : int
+        Of ``local`` and ``covariation``: of the windows, in positions of a layer, and of the content looked at.
     mask_way : str
         How the masks of regions reach a layer, one of `vggnumpy.nets.masks.WAYS`.
     feather : float
@@ -86,6 +90,9 @@ class Settings:
     scales: int | None = None
     style_scale: float = 1.0
     margin: int = 0
+    style_loss: str = "gram"
+    radius: int = 8
+    components: int = 8
     mask_way: str = "area"
     feather: float = 0.01
     first_step: float = 0.5

@@ -144,15 +144,8 @@ def region_styles(
     way : str
         As for `content_masks`.
     """
-    styles = []
-    for number, (image, regions) in enumerate(zip(images, placement.styles, strict=True), start=1):
-        if isinstance(regions, Regions):
-            picture = "style picture" if len(images) == 1 else f"style picture {number}"
-            weights, names = regions.resized(image.shape[:2]).weights, regions.names
-            masks = carry_masks(net, weights, layers, way, names, picture)
-        else:
-            masks = carry_masks(net, np.ones((*image.shape[:2], 1), np.float32), layers)
-        styles.append(_statistics(net, image, masks))
+    masks = style_masks(placement, net, [image.shape[:2] for image in images], layers, way)
+    styles = [_statistics(net, image, own) for image, own in zip(images, masks, strict=True)]
     if all(isinstance(one, Regions) for one in placement.styles):
         return styles
     order = np.argsort(placement.styles)  # type: ignore[arg-type]
@@ -161,6 +154,26 @@ def region_styles(
         for layer in layers
     }
     return [together]
+
+
+def style_masks(
+    placement: Placement, net: Network, sizes: Sequence[tuple[int, int]], layers: Iterable[LayerKey], way: str
+) -> list[dict[LayerKey, np.ndarray]]:
+    """Return the weights of the positions of each style picture, of these sizes, in its regions, layer by layer.
+
+    Raises
+    ------
+    InputError
+        If a region is empty at a layer.
+    """
+    masks, layers = [], list(layers)
+    for number, (size, regions) in enumerate(zip(sizes, placement.styles, strict=True), start=1):
+        if isinstance(regions, Regions):
+            picture = "style picture" if len(sizes) == 1 else f"style picture {number}"
+            masks.append(carry_masks(net, regions.resized(size).weights, layers, way, regions.names, picture))
+        else:
+            masks.append(carry_masks(net, np.ones((*size, 1), np.float32), layers))
+    return masks
 
 
 def _statistics(net: Network, image: np.ndarray, masks: dict[LayerKey, np.ndarray]) -> dict[LayerKey, Any]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import OptimizeResult
 
 from vggnumpy.backend import select_device, to_host
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
+from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.placement import network_on
 from vggnumpy.objective import Objective
 from vggnumpy.ops import pad
@@ -21,7 +23,11 @@ from vggnumpy.ops.geometry import Sides
 from vggnumpy.optimize import linear, minimize
 from vggnumpy.plan import Image, Plan, canvas_sides, plan_transfer, style_size
 from vggnumpy.presets import Settings
-from vggnumpy.spatial import Placement, content_masks, on_device, region_styles
+from vggnumpy.spatial import Placement, content_masks, on_device, region_styles, style_masks
+from vggnumpy.style_terms import ALIGNED, HeldPatches, cropped, style_terms
+from vggnumpy.terms import LayerTerm
+
+_HELD = 10  # iterations for which the matches of patches are held
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,7 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
             options = _options(settings, count)
             with np.errstate(over="ignore", invalid="ignore"):  # the optimiser notices, and steps back or says so
                 objective = _objective(plan, net, shape, sides)
-                result = minimize(objective, canvas, method=settings.optimizer, maxiter=count, callback=log, **options)
+                result = _descend(objective, canvas, settings.optimizer, count, log, options)
             if result.nit == 0 and not np.isfinite(result.fun):
                 raise InputError("the loss or its gradient is not finite at the start: use smaller weights")
             pixels, message = to_host(result.x[inside]), str(result.message)
@@ -255,30 +261,74 @@ def _canvas(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides
 
 def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
     """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
-    settings, xp, layers = plan.settings, plan.backend.xp, list(plan.settings.style_layers or {})
-    images = [resize(one, style_size(settings, one, shape)).astype(net.dtype) for one in plan.styles]
-    styles: list[Any] = [xp.asarray(one) for one in images]
-    weights, masks = plan.style_weights, None
+    settings, layers = plan.settings, plan.settings.style_layers or {}
+    content = _canvas(plan, plan.content, shape, sides)
+    styles: list[Any] = []
+    weights, masks, terms = plan.style_weights, None, list[LayerTerm]()
+    own: dict[LayerKey, Any] | None = None
+    maps = None
+    if settings.style_loss in ALIGNED:
+        images = [to_host(_canvas(plan, cropped(one, shape), shape, sides)) for one in plan.styles]
+    else:
+        images = [resize(one, style_size(settings, one, shape)).astype(net.dtype) for one in plan.styles]
     if plan.placement is not None:
-        styles = region_styles(plan.placement, plan.net, images, layers, settings.mask_way)
+        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
+        sizes = [image.shape[:2] for image in images]
+        maps = style_masks(plan.placement, plan.net, sizes, layers, settings.mask_way)
+    if settings.style_loss != "gram":
+        terms = style_terms(
+            settings.style_loss,
+            plan.net,
+            layers,
+            images,
+            weights,
+            settings.normalization,
+            content=to_host(content),
+            content_layer=next(iter(settings.content_layers or {}), None),
+            radius=settings.radius,
+            components=settings.components,
+            content_maps=own,
+            style_maps=maps,
+        )
+    elif plan.placement is not None and own is not None:
+        styles = region_styles(plan.placement, plan.net, images, list(layers), settings.mask_way)
         weights = weights if len(styles) == len(images) else [1.0]
         styles = [on_device(one, plan.backend) for one in styles]
-        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
         masks = on_device(own, plan.backend)
+    else:
+        styles = [plan.backend.xp.asarray(one) for one in images]
     return Objective(
         net,
-        _canvas(plan, plan.content, shape, sides),
+        content,
         styles,
         settings.content_layers,
-        settings.style_layers,
+        {} if terms else layers,
         settings.normalization,
         settings.size_penalty,
         settings.variation,
         size_power=settings.size_power,
         variation_beta=settings.variation_beta,
-        style_weights=weights,
+        style_weights=weights if styles else [],
         regions=masks,
+        layer_terms=terms,
     )
+
+
+def _descend(
+    objective: Objective, canvas: Any, method: str, iterations: int, log: _Log, options: dict[str, Any]
+) -> OptimizeResult:
+    """Minimise an objective; where patches are matched, in rounds, each with matches that are held."""
+    held = [one.loss for one in objective.layer_terms if isinstance(one.loss, HeldPatches)]
+    left = iterations
+    while True:
+        count = min(left, _HELD) if held else left
+        result = minimize(objective, canvas, method=method, maxiter=count, callback=log, **options)
+        left -= count
+        if left <= 0 or not result.nit:
+            return result
+        canvas = result.x
+        for one in held:
+            one.release()
 
 
 def _options(settings: Settings, iterations: int) -> dict[str, Any]:

@@ -58,16 +58,16 @@ def _regions(arguments: argparse.Namespace) -> int:
         if path.resolve() in (Path(arguments.content).resolve(), Path(arguments.style).resolve()):
             raise InputError(f"{path} is an input and would be overwritten: name another output")
     net = load_network(arguments.weights) if arguments.weights else best_network()
-    images = [read_image(path) for path in (arguments.content, arguments.style)]
-    found = [segment(image, net, arguments.count, rng=arguments.seed) for image in images]
-    pairing = pair(*found) if arguments.pairs is None else arguments.pairs
-    for path, regions in zip(paths, paired(*found, pairing), strict=False):
+    photo, painting = read_image(arguments.content), read_image(arguments.style)
+    mine, other = (segment(image, net, arguments.count, rng=arguments.seed) for image in (photo, painting))
+    pairing = pair(mine, other) if arguments.pairs is None else arguments.pairs
+    for path, regions in zip(paths[:2], paired(mine, other, pairing), strict=True):
         write_image(path, regions.picture())
-    write_image(paths[2], draw_pairing(*images, *found, pairing))
+    write_image(paths[2], draw_pairing(photo, painting, mine, other, pairing))
     print(f"network: {net.name}")
-    names, shares = found[0].regions.names, [one.regions.shares for one in found]
-    for number, other in enumerate(pairing):
-        print(f"{number} {names[number]} ({shares[0][number]:.0%}) from {other} ({shares[1][other]:.0%})")
+    names, shares, of_style = mine.regions.names, mine.regions.shares, other.regions.shares
+    for number, source in enumerate(pairing):
+        print(f"{number} {names[number]} ({shares[number]:.0%}) from {source} ({of_style[source]:.0%})")
     print(
         f"wrote {', '.join(map(str, paths))}; if {paths[2].name} shows other pairs than you want, give them by --pairs"
     )

@@ -44,6 +44,12 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
     parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
     parser.add_argument(
+        "--style-loss",
+        metavar="KIND",
+        help="gram (default), self-convolution, autocorrelation, local, covariation (which know of places) or patches",
+    )
+    parser.add_argument("--radius", type=int, metavar="S", help="of the windows of local and covariation (default 8)")
+    parser.add_argument(
         "--content-mask",
         metavar="MASK",
         help="a picture of flat colours, a region each; one colour is painted in the style of the same colour in the "
@@ -115,6 +121,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         "style_scale": arguments.style_scale,
         "variation": arguments.variation,
         "scales": arguments.scales,
+        "style_loss": arguments.style_loss,
+        "radius": arguments.radius,
         "feather": arguments.feather,
         "mask_way": arguments.mask_way,
     }
