@@ -41,14 +41,17 @@ exact = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": lambda x: widen_bf16(r
 
 
 @pytest.fixture(autouse=True)
-def no_driver(monkeypatch):
-    """Maps of tensors come from the emulator, which holds them to the driver's conditions."""
+def maps_made(monkeypatch):
+    """Maps of tensors come from the emulator, which knows the driver's conditions; a list with one entry each."""
+    made = []
 
     def encoder():
+        made.append(1)
         source = "ops/conv_wgmma.cu"
         return emulator._load(source, tuple(emulator.instances(source))).cuTensorMapEncodeTiled
 
     monkeypatch.setattr(tensor_map, "encoder", encoder)
+    return made
 
 
 def chosen_by(kernel, device):
@@ -109,7 +112,7 @@ def pooling(pool):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("case", CASES)
-def test_forward(case, kernel, order):
+def test_forward(case, kernel, order, maps_made):
     size, pad, pool, rounding, device = CASES[case]
     precision, device = chosen_by(kernel, device)
     _, x, w, b = problem(size)
@@ -127,6 +130,7 @@ def test_forward(case, kernel, order):
             if pool == "max":
                 maps["windows"] = xp.empty(windows_shape(*small), "uint32")
         conv_forward(on_device, filters, ForwardMaps(**maps), device, pad=pad, pool=pool, rounding=rounding)
+        assert len(maps_made) == (2 if kernel.endswith("hopper") else 0)
         assert_near(value(maps["before"], precision), y64, precision)
         before, out = value(maps["before"], precision), value(maps["out"], precision)
         np.testing.assert_array_equal(out, np.maximum(before, 0))
@@ -189,3 +193,35 @@ def test_backward(case, kernel, order):
             conv_backward(dz_device, prepared, BackwardMaps(windows=maps["windows"]), out, device, **keywords)
             d = pooling(pool)[1](ops.conv_backward_input(seen(dz, precision), conv_cache), cache) * (y > 0)
             assert_near(value(out, precision), d, precision)
+
+
+def test_refusals():
+    with emulated() as cuda:
+        xp = cuda.xp
+
+        def zeros(*shape):
+            return xp.zeros(shape, "float32")
+
+        with pytest.raises(ValueError, match="multiples of 16, got shape"):
+            prepare_filters(zeros(3, 3, 3, 64), zeros(64), "tf32")
+        with pytest.raises(ValueError, match="precision must be one of"):
+            prepare_filters(zeros(3, 3, 16, 16), zeros(16), "fp16")
+        filters = prepare_filters(zeros(3, 3, 16, 32), zeros(32), "tf32")
+        assert filters.nbytes == 4 * (2 * 9 * 16 * 32 + 32)
+        x, dy = zeros(1, 8, 8, 16), zeros(1, 8, 8, 32)
+        with pytest.raises(ValueError, match=r"x must be float32 of shape \(1, 8, 8, 16\)"):
+            conv_forward(dy, filters, ForwardMaps(), NARROW)
+        with pytest.raises(ValueError, match="out must be float32 of shape"):
+            conv_forward(x, filters, ForwardMaps(out=x), NARROW)
+        with pytest.raises(ValueError, match="mask must be uint32"):
+            conv_forward(x, filters, ForwardMaps(mask=zeros(1, 8, 8, 1)), NARROW)
+        with pytest.raises(ValueError, match="pool max does not fit the maps: pooled"):
+            conv_forward(x, filters, ForwardMaps(pooled=zeros(1, 4, 4, 32)), NARROW, pool="max")
+        with pytest.raises(ValueError, match="pool must be None"):
+            conv_forward(x, filters, ForwardMaps(), NARROW, pool="mean")
+        with pytest.raises(ValueError, match="pools to"):
+            conv_backward(dy, filters, BackwardMaps(), x, NARROW, pool="average")
+        with pytest.raises(ValueError, match="pool None does not fit the maps: pool_added"):
+            conv_backward(dy, filters, BackwardMaps(pool_added=zeros(1, 0, 0, 16)), x, NARROW)
+        with pytest.raises(ValueError, match="the driver makes no map"):
+            tensor_map.tensor_map(x, (1, 18, 16, 16), "tf32")  # rows of 64 bytes

@@ -64,3 +64,15 @@ def test_gram(case, precision, order):
             result = (widen_bf16(result) if precision == "bf16" else result).astype("float64")
             expected = gram_cotangent(F64, Z64 / 2) + (0 if sum_with is None else added64)
             assert_near(result, expected, precision, stored=True)
+
+
+def test_refusals():
+    with emulated() as cuda:
+        plan = plan_gram(10, 16, Device(80, 163 << 10, 1))
+        F, partial = cuda.xp.zeros((1, 10, 16), "float32"), cuda.xp.zeros(plan.partial_shape, "float32")
+        with pytest.raises(ValueError, match="F must be uint16"):
+            gram_matrix(F, plan, partial, "bf16")
+        with pytest.raises(ValueError, match="does not fit GramPlan"):
+            gram_matrix(F[:, :9], plan, partial, "fp32")
+        with pytest.raises(ValueError, match="Z must be float32"):
+            gram_derivative(F, F, F, "fp32")
