@@ -53,6 +53,15 @@ def test_antialiased_edges_become_soft_edges_between_the_two_regions_that_meet_t
     assert not regions.weights[(y < 50) & (y > 20) & (x > 5), yellow].any()
 
 
+def test_an_edge_in_the_colour_of_a_third_region_is_no_part_of_it():
+    mask = np.full((60, 80, 3), 128.0)
+    mask[:, 50:65], mask[:, 65:] = 0, 255
+    mask[:, 65] = [128, 128, 128]
+    regions = regions_of_mask(mask)
+    assert regions.names == ("grey", "black", "white")
+    np.testing.assert_allclose(regions.weights[:, 65], np.tile([0, 0.5, 0.5], (60, 1)), atol=0.01)
+
+
 @pytest.mark.parametrize("quality", [50, 75, 95])
 def test_jpeg_noise_makes_no_region(quality):
     regions = regions_of_mask(compressed(antialiased(90, 120, COLORS), quality))
