@@ -85,3 +85,25 @@ def test_bad_masks_get_one_sentence(folder, capsys, arguments, message):
     err = capsys.readouterr().err
     assert code == 2 and message in err and len(err.strip().splitlines()) == 1, err
     assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("form", ["patches", "regions"])
+def test_a_doodle_is_painted(folder, capsys, form):
+    for name, size in (("map.png", (48, 64)), ("style_map.png", (60, 56))):
+        painted = np.zeros((*size, 3))
+        painted[: size[0] // 2] = (0, 0, 255)
+        painted[size[0] // 2 :] = (255, 0, 0)
+        write_image(name, painted[::-1] if name == "map.png" else painted)
+    doodle = ["doodle", "style.png", "style_map.png", "map.png", "-o", "out.png", "--form", form, "--size", "64"]
+    assert main([*doodle, "--iterations", "12", "--weights", "net.h5"]) == (0 if form == "regions" else 2)
+    if form == "patches":  # this network has no relu4_1
+        assert "relu4_1" in capsys.readouterr().err
+        write_weights("net.h5", random_network(architecture("vgg19")[:21], rng=0))
+        assert main([*doodle, "--iterations", "12", "--weights", "net.h5"]) == 0
+    record = json.loads(Path("out.json").read_text())
+    assert record["settings"]["content_layers"] == {} and record["settings"]["start"] == "noise"
+    assert record["history"][-1]["loss"] < record["history"][0]["loss"]
+    if form == "regions":  # random filters of deep layers, which patches use, hardly see colours
+        result = read_image("out.png")
+        assert result[:20, :, 0].mean() > result[:20, :, 2].mean()  # the ground's colours are above now
+        assert result[28:, :, 2].mean() > result[28:, :, 0].mean()

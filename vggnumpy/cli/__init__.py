@@ -11,6 +11,7 @@ import vggnumpy
 from vggnumpy.cli.checks import add_gradcheck, add_info
 from vggnumpy.cli.common import Parser
 from vggnumpy.cli.convert import add_convert
+from vggnumpy.cli.doodle import add_doodle
 from vggnumpy.cli.regions import add_regions
 from vggnumpy.cli.score import add_score
 from vggnumpy.cli.train import add_train
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     add_transfer(commands)
     add_demo(commands)
+    add_doodle(commands)
     add_regions(commands)
     add_weights(commands)
     add_convert(commands)

@@ -28,7 +28,7 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
     parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
     parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
-    _add_run_options(parser)
+    add_run_options(parser)
     parser.add_argument(
         "--init",
         metavar="START",
@@ -69,7 +69,8 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
 
 
-def _add_run_options(parser: Any) -> None:
+def add_run_options(parser: Any) -> None:
+    """Add the options that every command has that paints."""
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of random numbers (default: 0)")
     parser.add_argument(
         "--weights",
@@ -163,7 +164,7 @@ def add_demo(commands: Any) -> None:
     parser.add_argument("--style", choices=tuple(PAINTINGS), default="flow_field", help="default: flow_field")
     parser.add_argument("--size", type=int, default=384, metavar="N", help="long side of the result (default: 384)")
     parser.add_argument("--iterations", type=int, default=120, metavar="N", help="in all (default: 120)")
-    _add_run_options(parser)
+    add_run_options(parser)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
