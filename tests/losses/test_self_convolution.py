@@ -39,7 +39,7 @@ def naive_gradient(name, F, R, factor):
     return out
 
 
-SHAPES = [(1, 1, 2), (4, 7, 3), (6, 1, 2), (5, 5, 1)]
+SHAPES = [(1, 1, 2), (4, 7, 3), (6, 1, 2), (5, 5, 1), (3, 4, 2)]  # transforms of 15, 1, 9 and 8 columns
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -123,12 +123,6 @@ def test_float32_is_close_to_float64_near_the_style_too(name):
     assert dF.dtype == "float32" and isinstance(value, float)
     assert value == pytest.approx(expected, rel=1e-3)
     np.testing.assert_allclose(dF, dexpected, rtol=0, atol=1e-3 * abs(dexpected).max())
-
-
-def test_large_features_do_not_overflow():
-    F, S = (1e4 * abs(array) for array in pair((200, 180, 1), "float32"))
-    value, dF = losses.self_convolution(F, losses.self_convolution_target(S), "raw")
-    assert np.isfinite(value) and np.isfinite(dF).all() and value > 1e19
 
 
 @pytest.mark.parametrize("name", LOSSES)

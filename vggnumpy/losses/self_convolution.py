@@ -197,10 +197,9 @@ def _loss(F: Any, target: SelfConvolutionTarget, statistic: str, normalization: 
             distance += _energy(r_hat, samples)
             np.conj(f_hat, out=f_hat)
             f_hat *= r_hat
-        back = fft.irfft2(f_hat, samples, norm="forward", overwrite_x=True, workers=workers)
+        back = fft.irfft2(f_hat, samples, overwrite_x=True, workers=workers)
         gradient[..., block] = back[:, : F.shape[0], : F.shape[1]].transpose(1, 2, 0)
-        # `_transform` divides each of the gradient's three factors F̂, D̂, 2F̂ − D̂ by N, and irfft2 does not divide by it.
-        gradient[..., block] *= 4 * factor * float(samples[0] * samples[1]) ** 2
+        gradient[..., block] *= 4 * factor
     return factor * distance, gradient
 
 
@@ -235,11 +234,10 @@ def _map(F: Any, statistic: str, workers: int) -> Any:
     for block, samples in _blocks(F):
         f_hat = _transform(F[..., block], samples, workers)
         f_hat *= np.conj(f_hat) if statistic == "autocorrelation" else f_hat
-        back = fft.irfft2(f_hat, samples, norm="forward", workers=workers)
+        back = fft.irfft2(f_hat, samples, overwrite_x=True, workers=workers)
         if statistic == "autocorrelation":
             back = np.roll(back, (height - 1, width - 1), axis=(1, 2))
         out[..., block] = back[:, : 2 * height - 1, : 2 * width - 1].transpose(1, 2, 0)
-        out[..., block] *= samples[0] * samples[1]  # `_transform` divided twice by N, irfft2 should have once
     return out
 
 
@@ -253,20 +251,19 @@ def _blocks(F: Any) -> Iterator[tuple[slice, tuple[int, int]]]:
 
 
 def _transform(F: Any, samples: tuple[int, int], workers: int) -> Any:
-    """Return F̂/N, channels first.  F̂ itself is so large that its fourth power may overflow float32."""
-    return fft.rfft2(np.ascontiguousarray(F.transpose(2, 0, 1)), samples, norm="forward", workers=workers)
+    """Return F̂, channels first, half of its columns."""
+    return fft.rfft2(np.ascontiguousarray(F.transpose(2, 0, 1)), samples, workers=workers)
 
 
 def _energy(r_hat: Any, samples: tuple[int, int]) -> float:
-    """Return Σ R² of R's half spectrum when every factor of a product of two was divided by N.
+    """Return Σ R² = Σ |R̂|² / N, in float64, from half of R̂.
 
-    Σ R² = Σ |N² r̂|² / N over all N frequencies; the columns that are left out repeat those that are not, but for the
-    first and, with Q even, the last.
+    The columns that are left out repeat those that are not, but for the first and, with Q even, the last.
     """
     repeated = 2 * _squares(r_hat) - _squares(r_hat[..., :1])
     if samples[1] % 2 == 0:
         repeated -= _squares(r_hat[..., -1:])
-    return repeated * float(samples[0] * samples[1]) ** 3
+    return repeated / (samples[0] * samples[1])
 
 
 def _squares(values: Any) -> float:
