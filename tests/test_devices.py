@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vggnumpy import backend
+from vggnumpy.cuda.launch import blocks, kernel, struct
 from vggnumpy.errors import InputError
-from vggnumpy.ops.launch import blocks, kernel, struct
 
 
 class Array:

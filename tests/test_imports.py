@@ -14,12 +14,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Room (a module or package of vggnumpy) → the other rooms that it may import.
 ROOMS = {
     "errors": set(),
-    "cuda": set(),
-    "backend": {"cuda", "errors"},
-    "ops": {"backend", "errors"},
-    "losses": {"backend", "errors"},
+    "sources": set(),
+    "backend": {"sources", "errors"},
+    "cuda": {"backend", "errors"},
+    "ops": {"cuda", "backend", "errors"},
+    "losses": {"cuda", "backend", "errors"},
     "nets": {"ops", "backend", "errors"},
-    "engine": {"nets", "losses", "ops", "backend", "errors"},
+    "engine": {"nets", "losses", "ops", "cuda", "backend", "errors"},
     "optimize": {"backend", "errors"},
     "gradcheck": {"errors"},
     "styles": {"nets", "losses", "backend", "errors"},
@@ -40,11 +41,6 @@ ROOMS = {
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},
     "evaluate": {"nets", "images", "backend", "errors"},
-    "color": {"errors"},
-    "regions": {"color", "errors"},
-    "masks": {"regions", "color", "errors"},
-    "segment": {"regions", "color", "nets", "images", "backend", "errors"},
-    "pairing": {"segment", "regions", "images", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.
 LATE = ["transfer", "run", "cli", "__main__"]

@@ -21,8 +21,8 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from vggnumpy.cuda import read_source
 from vggnumpy.errors import InputError
+from vggnumpy.sources import read_source
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,12 +11,12 @@ import pytest
 from emulator import available, emulated, on_host
 
 from vggnumpy import ops
+from vggnumpy.cuda.launch import Device
 from vggnumpy.losses.gram import gram
 from vggnumpy.losses.gram_cuda import GramTarget, gram_derivative, gram_matrix, plan_gram
 from vggnumpy.ops.conv_first_cuda import first_backward, first_forward
 from vggnumpy.ops.conv_tensor_cuda import (
     BackwardMaps,
-    Device,
     ForwardMaps,
     conv_backward,
     conv_forward,

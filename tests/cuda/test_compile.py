@@ -11,7 +11,7 @@ import pytest
 
 import vggnumpy
 from vggnumpy.backend import compile_source
-from vggnumpy.cuda import read_source
+from vggnumpy.sources import read_source
 
 SOURCES = ["ops/conv.cu", "ops/pool.cu", "ops/relu.cu", "ops/prelu.cu", "ops/dropout.cu"]
 TARGETS = ["sm_80", "sm_90", "sm_120"]
@@ -51,7 +51,7 @@ def test_what_does_not_compile_says_why():
 def test_a_source_holds_what_it_includes():
     lines = read_source("ops/relu.cu").splitlines()
     assert lines[0] == '#line 1 "vggnumpy/ops/relu.cu"' and not any(line.startswith("#include") for line in lines)
-    at = lines.index('#line 1 "vggnumpy/ops/simt.cuh"')
+    at = lines.index('#line 1 "vggnumpy/cuda/simt.cuh"')
     assert any("struct Octet {" in line for line in lines[at:])
     # What follows the header has the number that it has in its own file.
     own = (Path(vggnumpy.__file__).parent / "ops/relu.cu").read_text(encoding="utf-8").splitlines()

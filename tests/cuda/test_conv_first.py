@@ -5,8 +5,9 @@ import pytest
 from emulator import ORDERS, available, emulated, on_host
 
 from vggnumpy import ops
+from vggnumpy.cuda.precision import map_dtype, round_bf16, widen_bf16
 from vggnumpy.ops.conv_first_cuda import first_backward, first_forward
-from vggnumpy.ops.conv_tensor_cuda import ForwardMaps, map_dtype, mask_shape, round_bf16, widen_bf16
+from vggnumpy.ops.conv_tensor_cuda import ForwardMaps, mask_shape
 
 pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
 

@@ -6,19 +6,16 @@ import pytest
 from emulator import ORDERS, available, emulated, on_host
 
 from vggnumpy import ops
+from vggnumpy.cuda.launch import Device
+from vggnumpy.cuda.precision import map_dtype, round_bf16, round_tf32, widen_bf16
 from vggnumpy.ops import tensor_map
 from vggnumpy.ops.conv_tensor_cuda import (
     BackwardMaps,
-    Device,
     ForwardMaps,
     conv_backward,
     conv_forward,
-    map_dtype,
     mask_shape,
     prepare_filters,
-    round_bf16,
-    round_tf32,
-    widen_bf16,
     windows_shape,
 )
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from emulator import ORDERS, available, emulated, on_host
 
+from vggnumpy.cuda.launch import Device
+from vggnumpy.cuda.precision import map_dtype, round_bf16, round_tf32, widen_bf16
 from vggnumpy.losses.gram import gram_cotangent, gram_statistics, gram_value
 from vggnumpy.losses.gram_cuda import GramTarget, gram_derivative, gram_matrix, plan_gram
-from vggnumpy.ops.conv_tensor_cuda import Device, map_dtype, round_bf16, round_tf32, widen_bf16
 
 pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
 

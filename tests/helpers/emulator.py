@@ -44,7 +44,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from vggnumpy import backend
-from vggnumpy.cuda import read_source
+from vggnumpy.sources import read_source
 
 HEADERS = Path(__file__).with_name("cuda_on_cpu")
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-DCUDACPU", "-w")

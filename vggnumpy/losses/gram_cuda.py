@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vggnumpy.backend import Kernel, backend_of
-from vggnumpy.ops.conv_tensor_cuda import Device, check_array, map_dtype
+from vggnumpy.cuda.launch import Device
+from vggnumpy.cuda.precision import check_array, map_dtype
 
 _SOURCE = "losses/gram_mma.cu"
 _SIDE, _LEAST, _ROUND = 64, 256, 32

@@ -9,10 +9,10 @@
 // No atomics: the same features give the same bits every time.
 //
 // Precision, in all three: FP32 as three products of tf32 parts, TF32 rounded, BF16 features (which are tf32 exactly,
-// so gram_partial multiplies them as tf32).  See ops/mma_step.cuh.
-#include "../ops/ptx.cuh"
-#include "../ops/maps.cuh"
-#include "../ops/mma_step.cuh"
+// so gram_partial multiplies them as tf32).  See cuda/mma_step.cuh.
+#include "../cuda/ptx.cuh"
+#include "../cuda/maps.cuh"
+#include "../cuda/mma_step.cuh"
 
 constexpr int SIDE = 64, DEPTH = 32, PARTIAL_THREADS = 128, PARTIAL_STAGES = 3;
 

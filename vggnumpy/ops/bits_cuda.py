@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import array_module
-from vggnumpy.ops.launch import THREADS, blocks, kernel
+from vggnumpy.cuda.launch import THREADS, blocks, kernel
 
 
 def empty_bits(x: Any) -> Any:

@@ -22,7 +22,7 @@
 //
 // Launch: 256 threads, grid (ceil(rows/64), ceil(columns/64), groups), for the filters (…, …, groups * slices).
 
-#include "simt.cuh"
+#include "../cuda/simt.cuh"
 
 struct ConvShape {
   int height, width, channels;       // of x: H, W, C

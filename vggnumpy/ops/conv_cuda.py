@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import add_body, array_module, check_dtypes
+from vggnumpy.cuda.launch import THREADS, blocks, kernel, struct
 from vggnumpy.ops.conv import ConvCache, check_filters, check_input, conv, conv_backward_filter, conv_backward_input
 from vggnumpy.ops.geometry import Number, Sides, check_cotangent, conv_size, four_sides, pair
-from vggnumpy.ops.launch import THREADS, blocks, kernel, struct
 from vggnumpy.ops.pad import PadCache, pad, pad_backward
 
 _TILE = 64  # rows and columns of a block's tile; as in conv.cu

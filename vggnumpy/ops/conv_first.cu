@@ -2,8 +2,8 @@
 //
 // 27 products an output are too few for tensor cores: these are plain fp32 kernels, whatever the precision of the
 // maps behind them (T: float, or bf16).  Bias, rectifier, mask and pool are fused in as in conv_mma.cu.
-#include "ptx.cuh"
-#include "maps.cuh"
+#include "../cuda/ptx.cuh"
+#include "../cuda/maps.cuh"
 #include "conv_epilogue.cuh"
 
 constexpr int THREADS = 256, COLUMNS = 18, HALO = 10 * COLUMNS;  // a tile of 8×16 pixels sees 10×18

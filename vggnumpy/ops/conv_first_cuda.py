@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import Kernel, backend_of
-from vggnumpy.ops.conv_tensor_cuda import POOLS, ForwardMaps, check_array, check_forward_maps, map_dtype
+from vggnumpy.cuda.precision import check_array, map_dtype
+from vggnumpy.ops.conv_tensor_cuda import POOLS, ForwardMaps, check_forward_maps
 
 
 def first_forward(

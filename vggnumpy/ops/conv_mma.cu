@@ -24,10 +24,10 @@
 // The epilogue's tile, 128 × (BN + 8) floats = 36864 or 69632 bytes, reuses it.
 //
 // Precision: mma_step.cuh.  Filters come rounded to tf32 or bf16, or as they are (FP32).
-#include "ptx.cuh"
-#include "maps.cuh"
+#include "../cuda/ptx.cuh"
+#include "../cuda/maps.cuh"
 #include "conv_epilogue.cuh"
-#include "mma_step.cuh"
+#include "../cuda/mma_step.cuh"
 
 constexpr int HALO_COLUMNS = 18, HALO = 10 * HALO_COLUMNS, THREADS = 256, STAGES = 3;
 

@@ -27,15 +27,16 @@ Precision: ``"fp32"`` multiplies by three tf32 products and has the accuracy of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vggnumpy.backend import backend_of
+from vggnumpy.cuda.launch import Device
+from vggnumpy.cuda.precision import check_array, map_dtype, round_bf16, round_tf32
 from vggnumpy.ops.geometry import pool_size
 from vggnumpy.ops.tensor_map import tensor_map
 
-PRECISIONS = ("fp32", "tf32", "bf16")
 POOLS = {None: 0, "average": 1, "max": 2}
 _MMA_SHARED = {64: 79488, 128: 107136}  # bytes, as the sources say
 _HOPPER_SHARED = {64: 188520, 128: 229480}
@@ -66,14 +67,6 @@ class Filters:
         return int(self.forward.nbytes + self.backward.nbytes + self.bias.nbytes)
 
 
-class Device(NamedTuple):
-    """What the choice of a kernel depends on: compute capability (90 for 9.0), bytes of shared memory, processors."""
-
-    capability: int
-    shared_memory: int
-    processors: int
-
-
 @dataclass(frozen=True)
 class ForwardMaps:
     """Where `conv_forward` writes, see the module; None where nothing is wanted."""
@@ -96,22 +89,6 @@ class BackwardMaps:
     added_before: Any = None
 
 
-def current_device(array: Any) -> Device:
-    """Return what is to be known of the current GPU; `array` is any of its arrays."""
-    device = backend_of(array).xp.cuda.Device()
-    attributes = device.attributes
-    return Device(
-        int(device.compute_capability), attributes["MaxSharedMemoryPerBlockOptin"], attributes["MultiProcessorCount"]
-    )
-
-
-def map_dtype(precision: str) -> str:
-    """Return the dtype of the maps' arrays: bf16 is kept as uint16."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return "uint16" if precision == "bf16" else "float32"
-
-
 def mask_shape(images: int, height: int, width: int, channels: int) -> tuple[int, int, int, int]:
     """Return the shape of a mask, in words of uint32."""
     return images, height, width, -(-channels // 32)
@@ -120,23 +97,6 @@ def mask_shape(images: int, height: int, width: int, channels: int) -> tuple[int
 def windows_shape(images: int, height: int, width: int, channels: int) -> tuple[int, int, int, int, int]:
     """Return the shape of what is kept of maxima, in words of uint32; height and width are the pool's output's."""
     return 3, *mask_shape(images, height, width, channels)
-
-
-def round_tf32(x: Any) -> Any:
-    """Return float32 rounded to 10 bits of mantissa, to the nearest, ties away from zero, as ``cvt.rna.tf32`` does."""
-    bits = x.view("uint32")
-    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view("float32")
-
-
-def round_bf16(x: Any) -> Any:
-    """Return float32 as bf16 in uint16: rounded to 7 bits of mantissa, to the nearest, ties to even."""
-    bits = x.view("uint32")
-    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype("uint16")
-
-
-def widen_bf16(x: Any) -> Any:
-    """Return bf16 (uint16) as float32, exactly."""
-    return (x.astype("uint32") << np.uint32(16)).view("float32")
 
 
 def prepare_filters(w: Any, bias: Any, precision: str) -> Filters:
@@ -344,9 +304,3 @@ def _check_maps(maps: Any, shape: tuple[int, ...], small: tuple[int, int], preci
             check_array(name, value, windows_shape(*pooled), "uint32")
         else:
             check_array(name, value, pooled if name.startswith("pool") else shape, map_dtype(precision))
-
-
-def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: str) -> None:
-    """Raise ``ValueError`` unless an array has this shape and dtype."""
-    if tuple(array.shape) != tuple(shape) or str(array.dtype) != dtype:
-        raise ValueError(f"{name} must be {dtype} of shape {tuple(shape)}, got {array.dtype} {tuple(array.shape)}")

@@ -29,8 +29,8 @@
 // and what lay in its stage, box b - BOXES, served taps up to 3(b - BOXES) + 2: no later one if TAPS ≤ 3·BOXES - 3.
 //
 // Precision.  TMA rounds fp32 to tf32 as it copies a map of type TFLOAT32; the filters come rounded anyway.
-#include "ptx.cuh"
-#include "maps.cuh"
+#include "../cuda/ptx.cuh"
+#include "../cuda/maps.cuh"
 #include "conv_epilogue.cuh"
 
 enum Precision { FP32, TF32, BF16 };

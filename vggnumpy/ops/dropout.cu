@@ -4,7 +4,7 @@
 //
 // Positions, bits and launch as in relu.cu: a thread owns one byte of the mask, eight channels of one position.
 
-#include "simt.cuh"
+#include "../cuda/simt.cuh"
 
 template <typename T>
 __global__ void keep(i64 positions, int channels, const T* in, const unsigned char* kept, T scale, T* out) {

@@ -18,7 +18,7 @@
 // One thread makes one entry of the output.  Launch: 256 threads; blockIdx.x counts the rows (n, i) of the output image
 // and the blocks of one row go on along y, up to 65535 of them, after which they start over (`row_entries`).
 
-#include "simt.cuh"
+#include "../cuda/simt.cuh"
 
 struct PoolShape {
   int height, width;                 // of x

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import add_body, array_module
+from vggnumpy.cuda.launch import THREADS, blocks, kernel, struct
 from vggnumpy.ops.geometry import Number, check_cotangent
-from vggnumpy.ops.launch import THREADS, blocks, kernel, struct
 from vggnumpy.ops.pool import (
     MaxPoolCache,
     PoolGeometry,

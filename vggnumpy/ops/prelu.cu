@@ -6,7 +6,7 @@
 //
 // Positions, bits and launch as in relu.cu: a thread owns one byte of `positive`, eight channels of one position.
 
-#include "simt.cuh"
+#include "../cuda/simt.cuh"
 
 template <typename T>
 __global__ void prelu_forward(i64 positions, int channels, const T* x, const T* slope, T* y, unsigned char* positive) {

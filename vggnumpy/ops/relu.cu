@@ -8,7 +8,7 @@
 //
 // Launch: one-dimensional, P * ceil(C/8) threads or more.
 
-#include "simt.cuh"
+#include "../cuda/simt.cuh"
 
 template <typename T>
 __global__ void relu_forward(i64 positions, int channels, const T* x, T leak, T* y, unsigned char* positive) {

@@ -1,4 +1,4 @@
-// The PTX instructions of vggnumpy/ops/ptx.cuh as plain C++: same names, same operands, same fragment layouts.
+// The PTX instructions of vggnumpy/cuda/ptx.cuh as plain C++: same names, same operands, same fragment layouts.
 // Each takes effect as late as the machine allows, so that a missing wait shows as wrong numbers.
 #pragma once
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,3 +46,20 @@ def struct(**fields: int | tuple[int, ...]) -> np.ndarray:
     numbers = [number for value in fields.values() for number in (value if isinstance(value, tuple) else (value,))]
     packed = np.array(numbers, np.int32)
     return packed.view(np.dtype((np.void, packed.nbytes)))
+
+
+class Device(NamedTuple):
+    """What the choice of a kernel depends on: compute capability (90 for 9.0), bytes of shared memory, processors."""
+
+    capability: int
+    shared_memory: int
+    processors: int
+
+
+def current_device(array: Any) -> Device:
+    """Return what is to be known of the current GPU; `array` is any of its arrays."""
+    device = backend_of(array).xp.cuda.Device()
+    attributes = device.attributes
+    return Device(
+        int(device.compute_capability), attributes["MaxSharedMemoryPerBlockOptin"], attributes["MultiProcessorCount"]
+    )

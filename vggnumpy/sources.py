@@ -12,7 +12,7 @@ _INCLUDE = re.compile(r'^#include "(?P<name>[\w./]+\.cuh)"$')
 def read_source(name: str) -> str:
     """Return the text of a source of this package, complete in itself.
 
-    A line ``#include "simt.cuh"`` (or ``"../ops/simt.cuh"``: a path from the source) is replaced by the text of that
+    A line ``#include "simt.cuh"`` (or ``"../cuda/simt.cuh"``: a path from the source) is replaced by the text of that
     file, once.  The compiler never sees an ``#include``: what keeps compiled kernels looks at the text alone, and a
     header that was edited would leave stale ones.  ``#line`` directives keep the compiler's messages true.
 
