@@ -25,7 +25,7 @@ ROOMS = {
     "gradcheck": {"errors"},
     "styles": {"nets", "losses", "backend", "errors"},
     "terms": {"backend", "errors"},
-    "objective": {"terms", "engine", "styles", "nets", "losses", "backend", "errors"},
+    "objective": {"terms", "engine", "styles", "nets", "losses", "cuda", "backend", "errors"},
     "checks": {"training", "engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},

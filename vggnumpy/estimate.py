@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from vggnumpy.backend import NUMPY, Backend
+from vggnumpy.cuda.launch import current_device
 from vggnumpy.engine import engine_for, plan_for
+from vggnumpy.engine.cuda import cuda_plan_for
 from vggnumpy.nets import Network
 from vggnumpy.nets.tables import INPUT
 
@@ -18,7 +21,12 @@ _TIMED = 256  # side of the image that is evaluated to see how fast the machine 
 
 
 def evaluation_bytes(
-    net: Network, content: Iterable[str], style: Iterable[str], shape: Sequence[int], fused: bool = True
+    net: Network,
+    content: Iterable[str],
+    style: Iterable[str],
+    shape: Sequence[int],
+    backend: Backend = NUMPY,
+    precision: str = "fp32",
 ) -> float:
     """Return how many bytes one evaluation of an objective takes beside the network's own weights.
 
@@ -28,15 +36,21 @@ def evaluation_bytes(
     content, style : iterable of str
         Layers with losses; those of content keep their target.
     shape : (height, width)
-    fused : bool
-        Whether the engine computes it, if it can.
+    backend : Backend
+        Where it is computed, by the engine there if it can.
+    precision : str
+        Of the engine on a GPU.
     """
     height, width = shape
-    content = set(content)
-    taps = content | set(style)
+    content, style = set(content), set(style)
+    taps = content | style
+    if backend is not NUMPY:
+        there = cuda_plan_for(net, style, content, (height, width, 3), precision, current_device(backend.xp))
+        targets = 0 if there is None else sum(there.buffers[there.taps[layer].features].nbytes for layer in content)
+        return height * width * _reference_bytes_per_pixel(net, taps) if there is None else there.nbytes + targets
     shrink = max(1.0, (height * width / _PLANNED) ** 0.5)
-    fused = fused and net.dtype == np.float32
-    plan = plan_for(net, taps, (int(height / shrink), int(width / shrink), 3)) if fused else None
+    small = int(height / shrink), int(width / shrink), 3
+    plan = plan_for(net, taps, small) if net.dtype == np.float32 else None
     if plan is None:
         return height * width * _reference_bytes_per_pixel(net, taps)
     targets = sum(np.prod(plan.features_shape(layer)) * net.dtype.itemsize for layer in content)
@@ -49,11 +63,13 @@ def transfer_bytes(
     style: Iterable[str],
     canvas: Sequence[int],
     styles: Sequence[Sequence[int]],
-    fused: bool = True,
+    backend: Backend = NUMPY,
+    precision: str = "fp32",
 ) -> float:
     """Return how many bytes a transfer takes at a canvas size, its style images having sizes of their own."""
-    painting = evaluation_bytes(net, content, style, canvas, fused) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
-    return max([painting, *(evaluation_bytes(net, (), style, shape, fused) for shape in styles)])
+    where = backend, precision
+    painting = evaluation_bytes(net, content, style, canvas, *where) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
+    return max([painting, *(evaluation_bytes(net, (), style, shape, *where) for shape in styles)])
 
 
 def evaluation_seconds(net: Network, taps: Iterable[str], shape: Sequence[int]) -> float | None:

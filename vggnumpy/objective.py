@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from vggnumpy import losses
-from vggnumpy.backend import sum_of_squares
+from vggnumpy.backend import NUMPY, backend_of, sum_of_squares
+from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.engine import Engine, engine_for, find_chain, one_blas_thread
+from vggnumpy.engine.cuda import CudaEngine, content_losses, cuda_engine_for, find_cuda_chain, gram_losses
 from vggnumpy.errors import InputError
 from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
@@ -69,8 +71,11 @@ class Objective:
     executor : {"auto", "reference", "fused"}
         Who computes the network.  ``reference`` is its layers' operators one after the other, `Network.forward` and
         `Network.backward`.  ``fused`` is the engine (`vggnumpy.engine`), several times faster and in a fraction of the
-        memory; its convolutions are Winograd's.  ``auto`` takes the engine for float32 NumPy arrays, form ``exact`` and
-        layers it can compute, the reference for all else: float64 is for checking.
+        memory; its convolutions are Winograd's, on a GPU the tensor cores' (`vggnumpy.engine.cuda`), without regions
+        and layer terms.  ``auto`` takes the engine for float32, form ``exact`` and what it can compute, the reference
+        for all else: float64 is for checking.
+    precision : {"fp32", "tf32", "bf16"}
+        Of the engine on a GPU, see `vggnumpy.engine.cuda` for what they cost; elsewhere everything is ``fp32``.
 
     Attributes
     ----------
@@ -103,14 +108,18 @@ class Objective:
         layer_terms: Sequence[LayerTerm] = (),
         form: str = "exact",
         executor: str = "auto",
+        precision: str = "fp32",
     ):
         if executor not in EXECUTORS:
             raise InputError(f"executor must be one of {', '.join(EXECUTORS)}, got {executor!r}")
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         if form not in FORMS:
             raise InputError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
         if normalization not in NORMALIZATIONS:
             raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
-        self.net = net
+        self.net, self._precision = net, precision
+        self._backend = backend_of(*(part for parts in net.weights.values() for part in parts))
         self.content = _by_name(net, content or {})
         self.style = _by_name(net, style or {})
         self.normalization = normalization
@@ -132,7 +141,7 @@ class Objective:
                 f"{', '.join(self.style) or 'none'}, masks at {', '.join(self._regions)}"
             )
         self._fused = self._choose(executor)
-        self._engine: Engine | None = None
+        self._engine: Engine | CudaEngine | None = None
         self._styles = self._style_targets(style_images)
         self._targets = self._content_targets(content_image)
         # Sums that do not change: on a device an evaluation waits for none of them.
@@ -151,13 +160,20 @@ class Objective:
 
     def _choose(self, executor: str) -> bool:
         """Return whether the engine computes the network."""
-        fits = self.form == "exact" and find_chain(self.net, self._layers()) is not None
+        if self._backend is NUMPY:
+            chain = find_chain(self.net, self._layers())
+        else:
+            plain = not self._regions and not self.layer_terms
+            chain = find_cuda_chain(self.net, self._layers()) if plain else None
+        fits = self.form == "exact" and chain is not None
         if executor == "fused" and not fits:
-            raise InputError(
-                f"the engine cannot compute these layers of network {self.net.name} in the {self.form} form; "
-                "use executor 'auto'"
-            )
-        return fits and (executor == "fused" or (executor == "auto" and self.net.dtype == np.float32))
+            where = f"these layers of network {self.net.name} in the {self.form} form"
+            raise InputError(f"the engine cannot compute {where}; use executor 'auto'")
+        fused = fits and (executor == "fused" or (executor == "auto" and self.net.dtype == np.float32))
+        if self._precision != "fp32" and (self._backend is NUMPY or not fused):
+            needed = "a CUDA GPU and an objective that its engine can compute"
+            raise InputError(f"precision {self._precision!r} needs {needed}; use precision 'fp32'")
+        return fused
 
     def _layers(self) -> set[str]:
         return {
@@ -166,15 +182,25 @@ class Objective:
             *(self.net.layer_name(layer) for one in self.layer_terms for layer in one.layers),
         }
 
-    def _engine_at(self, image: Any) -> Engine | None:
+    def _engine_at(self, image: Any) -> Engine | CudaEngine | None:
         """Return the engine for images of this shape if there is one, made when the shape changes."""
-        usable = self._fused and isinstance(image, np.ndarray) and image.dtype == self.net.dtype
-        if not usable or image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
+        if not self._usable(image):
             return None  # the reference says what is wrong with the image
         if self._engine is None or not self._engine.fits(image.shape):
             self._engine = None  # its memory is free before the next one's is taken
-            self._engine = engine_for(self.net, self._layers(), image.shape)
+            self._engine = self._new_engine(image.shape, whole=True)
         return self._engine
+
+    def _usable(self, image: Any) -> bool:
+        """Whether an engine can take an array as an image."""
+        known = self._fused and issubclass(type(image), self._backend.array_type) and image.dtype == self.net.dtype
+        return known and image.ndim in (3, 4) and image.shape[-1] == 3 and 0 not in image.shape
+
+    def _new_engine(self, shape: tuple[int, ...], whole: bool) -> Engine | CudaEngine | None:
+        """Return an engine for the whole objective, or for its style layers alone."""
+        if self._backend is NUMPY:
+            return engine_for(self.net, self._layers() if whole else self.style, shape)
+        return cuda_engine_for(self.net, self.style, self.content if whole else (), shape, self._precision)
 
     def _content_targets(self, image: Any) -> dict[str, Any]:
         if not self.content:
@@ -209,8 +235,7 @@ class Objective:
     def _style_of(self, image: Any) -> Style:
         """Return a style image's Gram matrices, by the engine if it is used: in its memory, which is less."""
         pixels = as_pixels(image, self.net, "style image")
-        fits = self._fused and isinstance(pixels, np.ndarray) and pixels.ndim in (3, 4) and pixels.shape[-1] == 3
-        engine = engine_for(self.net, self.style, pixels.shape) if fits else None
+        engine = self._new_engine(pixels.shape, whole=False) if self._usable(pixels) else None
         if engine is None:
             return style_of(self.net, pixels, self.style)
         return {layer: gram for layer, gram in engine.forward(pixels, self.style)[0].items()}
@@ -236,7 +261,7 @@ class Objective:
         TypeError
             If its dtype is not the network's.
         """
-        with one_blas_thread() if self._fused else nullcontext():
+        with one_blas_thread() if self._fused and self._backend is NUMPY else nullcontext():
             terms, dimage = self._evaluate(image, self._names())
         kept = image.copy()
         self.terms = {name: Term(name, weight, loss, self._gradient_of, kept) for name, (weight, loss) in terms.items()}
@@ -260,11 +285,10 @@ class Objective:
         if content or style or others:
             # A term on its own is asked for rarely, and then by who wants to inspect it.
             engine = self._engine_at(image) if set(names) == set(self._names()) else None
-            dimage = (
-                self._network_terms(image, content, style, others, terms)
-                if engine is None
-                else self._fused_terms(engine, image, terms)
-            )
+            if engine is None:
+                dimage = self._network_terms(image, content, style, others, terms)
+            else:
+                dimage = self._fused_terms(engine, image, terms)
         if "size" in names:
             loss, dx = losses.size(image, self.size_power, self._center)
             dimage = self._add_pixel_term(terms, "size", self.size, loss, dx, self.size_power, dimage)
@@ -303,8 +327,10 @@ class Objective:
             dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         return self.net.backward(tape, dfeatures)
 
-    def _fused_terms(self, engine: Engine, image: Any, terms: dict[str, tuple[float, float]]) -> Any:
+    def _fused_terms(self, engine: Engine | CudaEngine, image: Any, terms: dict[str, tuple[float, float]]) -> Any:
         """Compute the terms at layers by the engine; return the gradient image of their sum."""
+        if isinstance(engine, CudaEngine):
+            return self._cuda_terms(engine, image, terms)
         grams, contents = engine.forward(image, self.style, self._targets, self._regions)
         factors, derivatives = {}, {}
         for layer, statistics in contents.items():
@@ -318,6 +344,19 @@ class Objective:
         layers = {layer for one in self.layer_terms for layer in one.layers}
         cotangents = add_layer_terms(self.layer_terms, {layer: engine.features(layer) for layer in layers}, terms)
         return engine.backward(derivatives, factors, cotangents)
+
+    def _cuda_terms(self, engine: CudaEngine, image: Any, terms: dict[str, tuple[float, float]]) -> Any:
+        """Do the same on a GPU, where the losses between the two passes are the engine's too."""
+        if not engine.has_losses:
+            styles = self._styles, self._style_weights, self._style_squares
+            engine.set_losses(
+                gram_losses(engine.plan, self.style, *styles, self.normalization),
+                content_losses(self.content, self._targets, self._content_squares, self.normalization),
+            )
+        grams, contents, dimage = engine.evaluate(image)
+        terms.update({f"content {layer}": (self.content[layer], loss) for layer, loss in contents.items()})
+        terms.update({f"style {layer}": (self.style[layer], loss) for layer, loss in grams.items()})
+        return dimage
 
     def _style_loss(self, statistics: tuple[Any, Any], layer: str) -> tuple[float, Any]:
         """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G, or to the regions' matrices.
@@ -345,11 +384,9 @@ class Objective:
         power: float,
         dimage: Any,
     ) -> Any:
-        factor = 1.0
-        if self.normalization == "mean_square":
-            factor = 1 / dx.size
-        elif self.normalization == "relative":
-            factor = 1 / (dx.size * 255.0**power)
+        factor = 1.0 if self.normalization in ("gatys", "raw") else 1 / dx.size
+        if self.normalization == "relative":
+            factor /= 255.0**power
         terms[name] = weight, loss * factor
         dx = dx * (weight * factor)
         return dx if dimage is None else dimage + dx

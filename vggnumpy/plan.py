@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import NUMPY, Backend
+from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
@@ -108,6 +109,8 @@ def plan_transfer(
     _check_memory(network, chosen, styles, sizes[-1], backend)
     if chosen.style_loss != "gram" and backend is not NUMPY:
         raise InputError(f"the style loss {chosen.style_loss} is computed on the CPU only: use device cpu")
+    if chosen.precision != "fp32" and backend is NUMPY:
+        raise InputError(f"precision {chosen.precision} needs a CUDA GPU: use precision fp32, or device cuda")
     if placement is not None:
         _check_placement(placement, network, chosen, styles, sizes, style_weights)
     return Plan(
@@ -180,6 +183,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
             raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
     if not isinstance(chosen.start, (str, Path)):
         raise InputError("start must be content, noise, style or the path of an image")
+    if chosen.precision not in PRECISIONS:
+        raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
     if chosen.style_loss not in STYLE_LOSSES:
         raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {chosen.style_loss!r}")
     if chosen.radius < 0 or chosen.components < 1:
@@ -254,7 +259,7 @@ def _bytes_at(
         [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
     )
     sizes = [style_size(settings, one, shape) for one in styles]
-    return transfer_bytes(net, content, style, canvas, sizes, fused=backend is NUMPY)
+    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision)
 
 
 def free_memory(backend: Backend) -> int | None:

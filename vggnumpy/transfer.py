@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import OptimizeResult
 
 from vggnumpy.backend import select_device, to_host
 from vggnumpy.errors import InputError
@@ -26,6 +25,9 @@ from vggnumpy.presets import Settings
 from vggnumpy.spatial import Placement, content_masks, on_device, region_styles, style_masks
 from vggnumpy.style_terms import ALIGNED, HeldPatches, cropped, style_terms
 from vggnumpy.terms import LayerTerm
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 _HELD = 10  # iterations for which the matches of patches are held
 
@@ -311,6 +313,7 @@ def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -
         style_weights=weights if styles else [],
         regions=masks,
         layer_terms=terms,
+        precision=settings.precision,
     )
 
 

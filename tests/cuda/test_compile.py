@@ -13,7 +13,8 @@ import vggnumpy
 from vggnumpy.backend import compile_source
 from vggnumpy.sources import read_source
 
-SOURCES = ["ops/conv.cu", "ops/pool.cu", "ops/relu.cu", "ops/prelu.cu", "ops/dropout.cu"]
+SOURCES = ["ops/conv.cu", "ops/pool.cu", "ops/relu.cu", "ops/prelu.cu", "ops/dropout.cu", "ops/conv_top.cu"]
+SOURCES += ["losses/content.cu", "engine/cuda/ends.cu"]
 TARGETS = ["sm_80", "sm_90", "sm_120"]
 
 

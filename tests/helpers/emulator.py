@@ -25,6 +25,8 @@ and double, the expressions of lines ``// instances: a<float, 3>, b<16>`` in the
 was compiled is kept in the folder for temporary files under a name made of its text.
 
 ``synchronisations()`` says how often the host has asked for a value that is on the device: float(), bool(), to_host.
+Graphs are recorded as with CuPy's streams: what is launched meanwhile runs when the graph is launched, and anything
+else but a view of an array is refused.
 """
 
 import ctypes
@@ -61,8 +63,8 @@ OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshif
 COMPARISONS = "eq ne lt le gt ge".split()
 
 available = shutil.which("g++") is not None and platform.machine() == "x86_64"
-_counts = {"synchronisations": 0, "launches": 0}
-_state = {"order": "forward"}
+_counts = {"synchronisations": 0, "launches": 0, "graphs": 0}
+_state = {"order": "forward", "capability": "80", "recorded": None}
 
 
 class EmulatedArray:
@@ -128,6 +130,8 @@ def unwrap(value):
 def _unwrapped(function):
     @functools.wraps(function)
     def call(*args, **kwargs):
+        if _state["recorded"] is not None:
+            raise RuntimeError(f"{function.__name__} was called while a graph is recorded")
         return wrap(function(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()}))
 
     return call
@@ -154,9 +158,57 @@ for _name in OPERATORS:
         setattr(EmulatedArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
 
 
+class Graph:
+    """Launches, to be repeated with the same arguments."""
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+
+    def launch(self, stream=None):
+        _counts["graphs"] += 1
+        for job in self.jobs:
+            job()
+
+
+class Stream:
+    """A stream that a graph can be recorded in."""
+
+    def __init__(self, non_blocking=False):
+        self.non_blocking = non_blocking
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def begin_capture(self):
+        assert self.non_blocking and _state["recorded"] is None
+        _state["recorded"] = []
+
+    def end_capture(self):
+        jobs, _state["recorded"] = _state["recorded"], None
+        return Graph(jobs)
+
+
+class Cuda:
+    """What is used of ``cupy.cuda``."""
+
+    Stream = Stream
+    get_current_stream = Stream
+
+    @staticmethod
+    def Device():
+        attributes = {"MaxSharedMemoryPerBlockOptin": 163 << 10, "MultiProcessorCount": 4}
+        if _state["capability"] == "90":
+            attributes["MaxSharedMemoryPerBlockOptin"] = 227 << 10
+        return SimpleNamespace(compute_capability=_state["capability"], attributes=attributes)
+
+
 class Module:
     """The module that CuPy would be: NumPy's functions on `EmulatedArray`."""
 
+    cuda = Cuda
     ndarray = EmulatedArray
     float32, float64, int32, int64, uint8, bool_ = np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_
     inf, newaxis = np.inf, None
@@ -177,6 +229,7 @@ for _name in FUNCTIONS:
 
 def on_host(array):
     """Return a copy of a device's array in NumPy: `to_host` of this backend."""
+    assert _state["recorded"] is None, "nothing comes to the host while a graph is recorded"
     _counts["synchronisations"] += 1
     return array.host.copy()
 
@@ -187,14 +240,22 @@ def synchronisations() -> int:
 
 
 def launches() -> int:
-    """Return how many kernels were launched so far."""
+    """Return how many kernels were launched so far, those of graphs once when they were recorded."""
     return _counts["launches"]
 
 
+def graphs() -> int:
+    """Return how often a graph was launched so far."""
+    return _counts["graphs"]
+
+
 @contextmanager
-def emulated(order: str = "forward"):
-    """Register the backend for a while; blocks, and the threads of a block, run in forward or reversed order."""
-    _state["order"] = order
+def emulated(order: str = "forward", capability: str = "80"):
+    """Register the backend for a while; blocks, and the threads of a block, run in forward or reversed order.
+
+    The GPU has four multiprocessors and a compute capability of 8.0, or "90" for 9.0.
+    """
+    _state["order"], _state["capability"] = order, capability
     cuda = backend.Backend("cuda", Module, EmulatedArray, on_host, kernel)
     before = list(backend._backends)
     backend.register_backend(cuda)
@@ -290,9 +351,14 @@ def _launch(library, number, expression, grid, block, args, shared_mem=0):
     run = getattr(library, f"run_{number}")
     run.restype = ctypes.c_char_p
     _counts["launches"] += 1
-    problem = run(*shape, ctypes.c_size_t(shared_mem), pointers, sizes, len(held), ORDERS.index(_state["order"]))
-    if problem is not None:
-        raise RuntimeError(f"{expression}: {problem.decode()}")
+    order = ORDERS.index(_state["order"])
+
+    def job():
+        problem = run(*shape, ctypes.c_size_t(shared_mem), pointers, sizes, len(held), order)
+        if problem is not None:
+            raise RuntimeError(f"{expression}: {problem.decode()}")
+
+    job() if _state["recorded"] is None else _state["recorded"].append(job)
 
 
 def _argument(name, value, parameter):

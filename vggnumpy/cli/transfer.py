@@ -65,6 +65,12 @@ def add_transfer(commands: Any) -> None:
         metavar="WAY",
         help="how masks reach a layer: area (default), inside, all, twin_average or twin_max",
     )
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        help="of a GPU's tensor cores: fp32 (default; exact), tf32 (faster; a few percent of error in the gradient), "
+        "bf16 (fastest, half the memory; three times that error)",
+    )
     parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
     parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
 
@@ -126,6 +132,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         "radius": arguments.radius,
         "feather": arguments.feather,
         "mask_way": arguments.mask_way,
+        "precision": arguments.precision,
     }
     return run_transfer(
         arguments.content,

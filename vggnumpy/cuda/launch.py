@@ -56,9 +56,9 @@ class Device(NamedTuple):
     processors: int
 
 
-def current_device(array: Any) -> Device:
-    """Return what is to be known of the current GPU; `array` is any of its arrays."""
-    device = backend_of(array).xp.cuda.Device()
+def current_device(xp: Any) -> Device:
+    """Return what is to be known of the current GPU of an array module, ``cupy``."""
+    device = xp.cuda.Device()
     attributes = device.attributes
     return Device(
         int(device.compute_capability), attributes["MaxSharedMemoryPerBlockOptin"], attributes["MultiProcessorCount"]

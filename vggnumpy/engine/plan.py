@@ -1,7 +1,7 @@
 """The engine's plan: stages, their blocks, and every buffer with its bytes.  Pure functions of sizes.
 
 Time in a plan is counted in passes over a map: stage s runs forward at time s and backward at time 2S − s, S being
-the number of stages; the losses are complete at time S.  Each buffer lives from one time to another, and `_place` lets
+the number of stages; the losses are complete at time S.  Each buffer lives from one time to another, and `place` lets
 buffers that do not live together share memory, so that one block of memory, the *arena*, serves an evaluation and
 all that follow.
 """
@@ -185,7 +185,7 @@ def make_plan(
     """
     stages = tuple(_stages(chain, widths, shape, pad_mode))
     recomputed = len(stages) > 1 and stages[0].pooled is None and not stages[0].conv_tapped
-    buffers, arena = _place(list(_buffers(stages, recomputed, dtype)))
+    buffers, arena = place(list(_buffers(stages, recomputed, dtype)))
     itemsize = np.dtype(dtype).itemsize
     images, height, width = shape
     streamed = images * height * width >= _STREAMED
@@ -284,7 +284,7 @@ def _buffers(stages: tuple[Stage, ...], recomputed: bool, dtype: str) -> Iterato
             yield Buffer(f"derivative {s}", (*small, stage.channels), dtype, end - s - 1, end - s)
 
 
-def _place(buffers: list[Buffer]) -> tuple[dict[str, Buffer], int]:
+def place(buffers: list[Buffer]) -> tuple[dict[str, Buffer], int]:
     """Give every buffer an offset such that those that live at one time do not overlap: the largest first."""
     placed: list[Buffer] = []
     for buffer in sorted(buffers, key=lambda one: (-one.nbytes, one.name)):

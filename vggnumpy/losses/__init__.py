@@ -27,7 +27,15 @@ from vggnumpy.losses.covariation import (
     covariation_target,
     covariation_value,
 )
-from vggnumpy.losses.gram import GramStatistics, gram, gram_cotangent, gram_statistics, gram_value
+from vggnumpy.losses.gram import (
+    GramStatistics,
+    gram,
+    gram_cotangent,
+    gram_factor,
+    gram_mixture,
+    gram_statistics,
+    gram_value,
+)
 from vggnumpy.losses.local_gram import LocalGramTarget, local_gram, local_gram_target
 from vggnumpy.losses.patches import PatchMatches, PatchTarget, patches, patches_match, patches_target
 from vggnumpy.losses.printed import active_part, content_printed, gram_printed_cotangent, gram_printed_gradient
@@ -75,6 +83,8 @@ __all__ = [
     "covariation_value",
     "gram",
     "gram_cotangent",
+    "gram_factor",
+    "gram_mixture",
     "gram_printed_cotangent",
     "gram_printed_gradient",
     "gram_statistics",

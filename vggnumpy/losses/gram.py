@@ -28,6 +28,7 @@ many programs use is wrong there.  M does not depend on F.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from vggnumpy.backend import operator, sum_of_squares
@@ -96,23 +97,71 @@ def gram_value(
         raise ValueError(f"Gram matrices must both be C×C, got {tuple(G.shape)} and {tuple(A.shape)}")
     if positions < 1 or target_positions < 1:
         raise ValueError(f"Gram matrices need positive counts of positions, got {positions} and {target_positions}")
-    R = G / float(positions) - A / float(target_positions)
-    if normalization == "raw":
-        factor = positions**2 / 2
-    elif normalization == "gatys":
-        factor = 1 / (4 * channels**2)
-    elif normalization == "mean_square":
-        factor = 1 / channels**4
-    elif normalization == "relative":
+    whole = 0.0
+    if normalization == "relative":
         whole = sum_of_squares(A) if target is None else target
-        if not 0 < whole < float("inf"):
-            raise InputError(
-                f"the relative Gram loss needs a target that is not zero everywhere, and finite: ΣA² is {whole}"
-            )
-        factor = target_positions**2 / whole
-    else:
-        raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+    factor = gram_factor(channels, positions, target_positions, normalization, whole)
+    R = G / float(positions) - A / float(target_positions)
     return factor * sum_of_squares(R), R * float(2 * factor / positions)
+
+
+def gram_factor(channels: int, positions: int, target_positions: int, normalization: str, target: float) -> float:
+    """Return the factor k of (1); `target` is Σ A², which only ``relative`` looks at.
+
+    Raises
+    ------
+    ValueError
+        If the normalisation is unknown, or it is ``relative`` and A is zero.
+    """
+    if normalization == "raw":
+        return positions**2 / 2
+    if normalization == "gatys":
+        return 1 / (4 * channels**2)
+    if normalization == "mean_square":
+        return 1 / channels**4
+    if normalization == "relative":
+        if not 0 < target < float("inf"):
+            raise InputError(
+                f"the relative Gram loss needs a target that is not zero everywhere, and finite: ΣA² is {target}"
+            )
+        return target_positions**2 / target
+    raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+
+
+class GramMixture(NamedTuple):
+    """Several styles as one: factor · Σ (G/M − matrix)² + constant is their weighted sum of losses."""
+
+    matrix: Any
+    factor: float
+    constant: float
+
+
+def gram_mixture(targets: Sequence[tuple[Any, int]], factors: Sequence[float]) -> GramMixture:
+    r"""Return one target in place of several, with the same sum of losses and the same gradient.
+
+    With B_s = A_s/M_s, k_s the styles' factors (weight times k) and K = Σ k_s, the mean B = Σ k_s B_s / K splits the
+    sum as the mean of any points splits the moment of inertia:
+
+        Σ_s k_s Σ (G/M − B_s)² = K Σ (G/M − B)² + Σ_s k_s Σ (B_s − B)²
+
+    because Σ_s k_s (B_s − B) = 0.  The last sum does not depend on the image.
+
+    Parameters
+    ----------
+    targets : sequence of (ndarray C×C, int)
+        Gram matrix A_s and its positions M_s.
+    factors : sequence of float
+        k_s ≥ 0.
+    """
+    total = sum(factors)
+    means = [A / float(positions) for A, positions in targets]
+    if len(means) == 1 or not total:
+        return GramMixture(means[0], total, 0.0)
+    mixed = means[0] * (factors[0] / total)
+    for mean, factor in zip(means[1:], factors[1:], strict=True):
+        mixed = mixed + mean * (factor / total)
+    constant = sum(k * float(sum_of_squares(mean - mixed)) for mean, k in zip(means, factors, strict=True))
+    return GramMixture(mixed, total, constant)
 
 
 @operator(any_array=True)

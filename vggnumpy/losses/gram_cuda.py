@@ -134,7 +134,7 @@ def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None)
     Z : array, C×C, symmetric
         From `gram_matrix`.
     out : array of F's shape
-        Written; may be `added`, but not `F`.
+        Written; may be `added`, and, for 64 channels at most, `F`: then a block reads no positions but its own.
     precision : {"fp32", "tf32", "bf16"}
     added : array of F's shape, optional
 

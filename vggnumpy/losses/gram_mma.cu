@@ -148,7 +148,8 @@ gram_finish(const float* partial, int parts, int C, float* G, const float* A, do
 // k of Z are its columns too, so they are what mma wants for B.  3 stages × (128 + 64) rows × 144 = 82944 bytes.
 constexpr int POSITIONS = 128, CHANNELS = 64, THREADS = 256, STAGES = 3;
 
-// ⌈M / 128⌉ · ⌈C / 64⌉ blocks of 256 threads.  `out` may be `added`, but not the features.
+// ⌈M / 128⌉ · ⌈C / 64⌉ blocks of 256 threads.  `out` may be `added`, and for C ≤ 64 the features themselves: a block
+// then reads no positions but its own, and has read them all before it writes.
 // instances: gram_cotangent<FP32>, gram_cotangent<TF32>, gram_cotangent<BF16>
 template <int P, class T = typename Map<P>::T>
 __global__ void __launch_bounds__(THREADS, 2)

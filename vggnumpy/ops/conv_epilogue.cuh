@@ -136,35 +136,39 @@ __device__ __forceinline__ void backward_pixel(const Backward<T>& b, int n, int 
   store4(b.out + pixel * K + k, e);
 }
 
+// What becomes of d, four channels from k of pixel (y, x) of a map of K channels: the window's, if there is a pool.
+template <class T>
+__device__ __forceinline__ void backward_item(const Backward<T>& b, int n, int y, int x, int k, int K, float4 d) {
+  if (b.pool == NO_POOL) {
+    backward_pixel(b, n, y, x, k, K, d);
+    return;
+  }
+  bool window = y < b.h && x < b.w;
+  int rows = min(2, b.H - 2 * y), columns = min(2, b.W - 2 * x);
+  i64 position = ((i64)n * b.h + y) * b.w + x, plane = (i64)b.N * b.h * b.w * ((K + 31) / 32);
+  unsigned column = 0, row = 0;
+  if (!window) d = make_float4(0, 0, 0, 0);
+  if (window && b.pool_added) d = add4(d, load4(b.pool_added + position * K + k));
+  if (b.pool == AVERAGE) d = scale4(d, 1.0f / (rows * columns));
+  if (b.pool == MAXIMUM && window) {
+    d = where4(four_bits(b.windows, position, k, K), d);
+    column = four_bits(b.windows + plane, position, k, K);
+    row = four_bits(b.windows + 2 * plane, position, k, K);
+  }
+  for (int i = 0; i < 4; i++) {
+    int down = i & 1, right = i >> 1;
+    unsigned here = (right ? column : ~column) & (down ? row : ~row);
+    if (down < rows && right < columns)
+      backward_pixel(b, n, 2 * y + down, 2 * x + right, k, K, b.pool == MAXIMUM ? where4(here, d) : d);
+  }
+}
+
 // With a pool, the tile's map is ⌈H/2⌉×⌈W/2⌉ (at.H, at.W), so that pixels in no window are written too.
 template <int ROWS, int BN, int THREADS, class T>
 __device__ __forceinline__ void backward_epilogue(const float* tile, int thread, Place at, Backward<T> b) {
   constexpr int PITCH = BN + 8, GROUPS = BN / 4;
   for (int item = thread; item < 16 * ROWS * GROUPS; item += THREADS) {
     int group = item % GROUPS, m = item / GROUPS, k = at.k + 4 * group, y = at.y + m / 16, x = at.x + m % 16;
-    if (k >= at.K || y >= at.H || x >= at.W) continue;
-    float4 d = load4(tile + m * PITCH + 4 * group);
-    if (b.pool == NO_POOL) {
-      backward_pixel(b, at.n, y, x, k, at.K, d);
-      continue;
-    }
-    bool window = y < b.h && x < b.w;
-    int rows = min(2, b.H - 2 * y), columns = min(2, b.W - 2 * x);
-    i64 position = ((i64)at.n * b.h + y) * b.w + x, plane = (i64)b.N * b.h * b.w * ((at.K + 31) / 32);
-    unsigned column = 0, row = 0;
-    if (!window) d = make_float4(0, 0, 0, 0);
-    if (window && b.pool_added) d = add4(d, load4(b.pool_added + position * at.K + k));
-    if (b.pool == AVERAGE) d = scale4(d, 1.0f / (rows * columns));
-    if (b.pool == MAXIMUM && window) {
-      d = where4(four_bits(b.windows, position, k, at.K), d);
-      column = four_bits(b.windows + plane, position, k, at.K);
-      row = four_bits(b.windows + 2 * plane, position, k, at.K);
-    }
-    for (int i = 0; i < 4; i++) {
-      int down = i & 1, right = i >> 1;
-      unsigned here = (right ? column : ~column) & (down ? row : ~row);
-      if (down < rows && right < columns)
-        backward_pixel(b, at.n, 2 * y + down, 2 * x + right, k, at.K, b.pool == MAXIMUM ? where4(here, d) : d);
-    }
+    if (k < at.K && y < at.H && x < at.W) backward_item(b, at.n, y, x, k, at.K, load4(tile + m * PITCH + 4 * group));
   }
 }

@@ -215,9 +215,7 @@ def conv_backward(
         raise ValueError(f"out of shape {shape} pools to {small}, the convolution read {input_shape[1:3]}")
     check_array("dy", dy, (*dy.shape[:3], filters.backward.shape[2]), map_dtype(filters.precision))
     check_array("out", out, shape, map_dtype(filters.precision))
-    _check_maps(maps, shape, small, filters.precision)
-    if (pool == "max") != (maps.windows is not None) or (pool is None and maps.pool_added is not None):
-        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    check_backward_maps(maps, shape, filters.precision, pool, rounding)
     tiled = shape if pool is None else (images, -(-shape[1] // 2), -(-shape[2] // 2), channels)
     sources = (maps.pool_added, maps.added, maps.added_before, maps.mask, maps.windows)
     pooling = [np.int32(size) for size in (POOLS[pool], images, *small, *shape[1:3])]
@@ -231,6 +229,17 @@ def check_forward_maps(
     small = _pooled_size(shape, pool, rounding)
     _check_maps(maps, shape, small, precision)
     if (pool is not None) != (maps.pooled is not None) or (pool == "max") != (maps.windows is not None):
+        raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
+    return small
+
+
+def check_backward_maps(
+    maps: BackwardMaps, shape: tuple[int, ...], precision: str, pool: str | None, rounding: str
+) -> tuple[int, int]:
+    """Return the size of the pool's output; raise ``ValueError`` unless the maps fit a derivative of `shape`."""
+    small = _pooled_size(shape, pool, rounding)
+    _check_maps(maps, shape, small, precision)
+    if (pool == "max") != (maps.windows is not None) or (pool is None and maps.pool_added is not None):
         raise ValueError(f"pool {pool} does not fit the maps: {_given(maps)}")
     return small
 
