@@ -26,11 +26,11 @@ Run::
     python examples/01_walk_a_gradient.py
 
 It takes about half a minute of one core and writes ``examples/out/walk_a_gradient.png``.  The network is VGG-19 if its
-weights are here (see weights/README.md), else the one that comes with the repository, else random filters, centred.
-With those the style loss is 1.04, and all 22 derivatives agree with the differences to 2e-6 or better.  What to look
-for: the derivative at a convolution is zero wherever its rectifier's output is (50.7 % at conv4_1).  A pool halves
-the derivative's norm, as √(4 · (1/4)²) = 1/2.  The last column of relu3_4's derivative is black: pool3 drops the odd
-one of 41 columns, so nothing comes back.
+weights are here (see weights/README.md), else one of its shape with random filters, centred.  With those the style loss
+is 1.04, and all 22 derivatives agree with the differences to 2e-6 or better.  What to look for: the derivative at a
+convolution is zero wherever its rectifier's output is (50.7 % at conv4_1).  A pool halves the derivative's norm, as √(4
+· (1/4)²) = 1/2.  The last column of relu3_4's derivative is black: pool3 drops the odd one of 41 columns, so nothing
+comes back.
 """
 
 import argparse
@@ -41,7 +41,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.images import fit_size, read_image, resize
 from vggnumpy.nets import Inspection, Network
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32:
         parser.error(f"--size: expected at least 32 pixels, found {options.size}")
 
-    net = best_network(seed=0).with_pooling("average").astype("float64")
+    net = vgg_network().with_pooling("average").astype("float64")
     layer = next(name for name in START if name in net.layers)
     image = load(demo_portrait(), options.size)
     style = vn.style_of(net, load(painting_path(options.style), options.size), [layer])[layer]

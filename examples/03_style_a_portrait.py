@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
 
-    net = best_network(seed=0)
+    net = best_network()
     error = check_objective(net, size=48)
     print(f"{net.name}: the objective's gradient agrees with central differences to {error:.0e}\n")
     if error > 1e-4:

@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import PAINTINGS, painting_path
 from vggnumpy.presets import STYLE_LAYERS
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Reconstruct paintings from their Gram matrices, layer by layer.")
     folder = Path(__file__).parent / "out"
     parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
-    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: VGG-19, else random)")
     parser.add_argument("--style", type=Path, nargs="+", metavar="PICTURE", help="other paintings than our four")
     parser.add_argument("--size", type=int, default=128, help="long side in pixels (default 128)")
     parser.add_argument("--iterations", type=int, default=60, help="for each picture (default 60)")
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
     try:
-        net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+        net = vn.load_network(options.weights) if options.weights else vgg_network()
         paintings = {path.stem: read_image(path) for path in options.style or map(painting_path, PAINTINGS)}
         paintings = {name: resize(one, fit_size(*one.shape[:2], options.size)) for name, one in paintings.items()}
     except vn.InputError as error:

@@ -45,7 +45,7 @@ import numpy as np
 from scipy.ndimage import correlate
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import read_image, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.run import demo_portrait
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Paint a portrait with and without size and variation penalties.")
     folder = Path(__file__).parent / "out"
     parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
-    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: VGG-19, else random)")
     parser.add_argument("--content", type=Path, help="another portrait than the demo's")
     parser.add_argument("--style", type=Path, help="another painting than stained_glass")
     parser.add_argument("--size", type=int, default=160, help="long side in pixels (default 160)")
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
     try:
-        net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+        net = vn.load_network(options.weights) if options.weights else vgg_network()
         photo = read_image(options.content) if options.content else read_image(demo_portrait())[FACE]
         painting = read_image(options.style or painting_path("stained_glass"))
     except vn.InputError as error:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.nets import Network
 from vggnumpy.paintings import PAINTINGS, painting_path
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Hang a face, its content representation and four styles in a row.")
     folder = Path(__file__).parent / "out"
     parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
-    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: VGG-19, else random)")
     parser.add_argument("--content", type=Path, help="another portrait than the demo's")
     parser.add_argument("--styles", type=Path, nargs=4, help="four paintings (default: the repository's own)")
     parser.add_argument("--size", type=int, default=192, help="long side in pixels (default 192)")
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
     styles = options.styles or [painting_path(name) for name in PAINTINGS]
     try:
-        net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+        net = vn.load_network(options.weights) if options.weights else vgg_network()
         layer = net.layer_name(LAYER)
         photo = read_image(options.content) if options.content else read_image(demo_portrait())[FACE]
         photo = resize(photo, fit_size(*photo.shape[:2], options.size))

@@ -35,7 +35,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.run import demo_portrait
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Paint a person in one style and the background in another.")
     folder = Path(__file__).parent / "out"
     parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
-    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: VGG-19, else random)")
     parser.add_argument("--content", type=Path, help="another portrait than the demo's; it needs a --mask")
     parser.add_argument("--mask", type=Path, help="white where the first style goes, black where the second goes")
     parser.add_argument("--styles", type=Path, nargs=2, help="two paintings (default: marbled and flow_field)")
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("another portrait needs its own --mask")
     styles = options.styles or [painting_path("marbled"), painting_path("flow_field")]
     try:
-        net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+        net = vn.load_network(options.weights) if options.weights else vgg_network()
         photo = read_image(options.content or demo_portrait())
         size = fit_size(*photo.shape[:2], options.size)
         mask = read_image(options.mask).mean(axis=2) / 255 if options.mask else person_mask(*photo.shape[:2])

@@ -27,8 +27,8 @@ Run::
     python examples/10_average_several_styles.py --weights vgg19 --style starry_night.jpg scream.jpg wave.jpg
 
 It takes 80 seconds on two cores and writes ``examples/out/average_several_styles.png`` and the four pictures.  The
-network is VGG-19 if its weights are here (see weights/README.md), else the one that comes with the repository, else
-random filters, centred.  A trained VGG-19 of a quarter of the width gave, for 4 paintings at 256 pixels:
+network is VGG-19 if its weights are here (see weights/README.md), else one of its shape with random filters, centred.
+A trained VGG-19 of a quarter of the width gave, for 4 paintings at 256 pixels:
 
 * the identity holds to 4e-10 in the value and to 4e-7 in the gradient, in float32;
 * the first and the second picture differ by 1.8 grey levels, because L-BFGS amplifies the rounding; the eigengram's
@@ -52,7 +52,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.nets import Network
 from vggnumpy.paintings import PAINTINGS, painting_path
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
 
-    net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+    net = vn.load_network(options.weights) if options.weights else vgg_network()
     net = net.with_pooling("average")
     settings = choose_layers(preset("default"), net)
     portrait = load(demo_portrait(), options.size)

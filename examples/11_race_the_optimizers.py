@@ -24,7 +24,7 @@ Run::
     python examples/11_race_the_optimizers.py
 
 It takes 100 seconds on two cores and writes ``examples/out/race_the_optimizers.png``.  The network is VGG-19 if its
-weights are here (see weights/README.md), else the one that comes with the repository, else random filters, centred.
+weights are here (see weights/README.md), else one of its shape with random filters, centred.
 L after 10, 20 and 100 evaluations, with a trained VGG-19 of a quarter of the width (left) and with random filters:
 
     lbfgs               0.105  0.042  0.017       0.373  0.161  0.107
@@ -59,7 +59,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import vggnumpy as vn
-from vggnumpy.formats.load import best_network
+from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize
 from vggnumpy.paintings import PAINTINGS, painting_path
 from vggnumpy.presets import choose_layers, preset
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if getattr(options, name) < number:
             parser.error(f"--{name}: expected at least {number}, found {getattr(options, name)}")
 
-    net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+    net = vn.load_network(options.weights) if options.weights else vgg_network()
     net = net.with_pooling("average")
     settings = choose_layers(preset("default"), net)
     paths = demo_portrait(), painting_path(options.style)

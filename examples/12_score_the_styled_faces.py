@@ -21,8 +21,8 @@ Run::
     python examples/12_score_the_styled_faces.py --classifier onet.h5 --box 180 80 170 200
 
 It takes two minutes on two cores and writes the twelve pictures and ``examples/out/score_the_styled_faces.png``.  The
-network that paints is VGG-19 if its weights are here (see weights/README.md), else the one that comes with the
-repository, else random filters, centred.  A trained VGG-19 of a quarter of the width painted the pictures for these
+network that paints is VGG-19 if its weights are here (see weights/README.md), else one of its shape with random
+filters, centred.  A trained VGG-19 of a quarter of the width painted the pictures for these
 answers, which depend on who is asked:
 
 * SqueezeNet 1.1 (ImageNet) takes the photograph for class 834, a suit, at 0.32; at 224 pixels 0.20.  Of the styled ones
@@ -46,7 +46,7 @@ from matplotlib.figure import Figure
 
 import vggnumpy as vn
 from vggnumpy.evaluate import ClassScore, class_scores, score_table
-from vggnumpy.formats.load import best_network, find_weights
+from vggnumpy.formats.load import find_weights, vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.nets import Network
 from vggnumpy.paintings import PAINTINGS, painting_path
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
 
-    net = vn.load_network(options.weights) if options.weights else best_network(seed=0)
+    net = vn.load_network(options.weights) if options.weights else vgg_network()
     judge = load_classifier(options.classifier)
     original = read_image(demo_portrait())
     if judge is not None:

@@ -156,7 +156,7 @@ def test_alpha_is_kept_where_the_format_can(folder):
 def test_demo_paints_and_names_its_network(folder, capsys):
     assert main(["demo", "--size", "48", "--iterations", "2"]) == 0
     assert read_image("demo.png").shape == (48, 41, 3)
-    assert "random" in capsys.readouterr().err
+    assert "network: small-vgg (trained by vggnumpy train on CIFAR-10" in capsys.readouterr().err
 
 
 def test_demo_without_its_portrait_says_so(folder, capsys, monkeypatch):

@@ -253,4 +253,41 @@ def test_weights_that_are_not_there_are_refused_in_one_line(script: str, tmp_pat
 def test_the_table_names_every_example() -> None:
     table = (CHECKOUT / "examples" / "README.md").read_text(encoding="utf-8")
     for path in sorted((CHECKOUT / "examples").glob("[0-9][0-9]_*.py")):
-        assert f"`python examples/{path.name}`" in table
+        assert f"`python examples/{path.name}" in table
+
+
+def test_the_layers_are_shown_and_counted(tmp_path: Path) -> None:
+    printed = run("13_look_into_the_layers.py", tmp_path / "out", "--size", "64")
+    assert printed.startswith("small-vgg\n")
+    rows = re.findall(r"^ +(\d)  (conv\d_1) +(\d+) × +(\d+) +(\d+) +(\d+)% +([\d.]+)$", printed, re.MULTILINE)
+    assert [row[1] for row in rows] == 2 * ["conv1_1", "conv2_1", "conv3_1", "conv4_1"]
+    assert [int(row[4]) for row in rows[:4]] == [64, 128, 256, 512]
+    assert all(1 <= float(row[6]) <= int(row[4]) and 0 < int(row[5]) < 100 for row in rows)
+    assert_colourful(tmp_path / "out" / "look_into_the_layers.png", 1000)
+
+
+def test_a_network_is_trained_and_paints_better_than_it_did(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "cifar").mkdir()
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        rows = rng.integers(0, 256, (60, 3073)).astype("uint8")
+        rows[:, 0] %= 10
+        (tmp_path / "cifar" / f"{name}.bin").write_bytes(rows.tobytes())
+    small = ("--pictures", "20", "--passes", "2", "--size", "64", "--iterations", "3")
+    printed = run("14_train_and_paint.py", tmp_path / "out", str(tmp_path / "cifar"), *small)
+    assert "2 steps of 256 pictures" in printed
+    rows = re.findall(r"^(before training|after 2 steps) +(\d+) +\d+ +([\d.]+) → ([\d.]+)$", printed, re.MULTILINE)
+    assert [(row[0], row[1]) for row in rows] == [
+        (name, size) for name in ("before training", "after 2 steps") for size in ("32", "64")
+    ]
+    assert all(float(last) < float(first) for *_, first, last in rows)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "train_and_paint.png", "painted_before_training.png", "painted_after_training.png"
+    }  # fmt: skip
+    assert_colourful(tmp_path / "out" / "train_and_paint.png", 1000)
+
+
+def test_training_on_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cifar.tar.gz").write_bytes(b"\x1f\x8b" + bytes(100))
+    done = start("14_train_and_paint.py", tmp_path / "out", str(tmp_path / "cifar.tar.gz"))
+    assert done.returncode == 2 and "Traceback" not in done.stderr and not (tmp_path / "out").exists()

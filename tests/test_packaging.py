@@ -1,5 +1,6 @@
 """vggnumpy works from a clone, an editable install, a wheel, and a wheel built from an sdist, run from elsewhere."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ def clone(tmp_path_factory) -> Path:
     for name in SHIPPED:
         source = CHECKOUT / name
         if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.h5"))
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "[!b]*.h5"))
         else:
             shutil.copy(source, copy / name)
     return copy
@@ -63,6 +64,8 @@ def paints_from_elsewhere(python: object, origin: Path, elsewhere: Path, **envir
     assert Path(where.strip()).is_relative_to(origin)
     run(python, "-m", "vggnumpy", "demo", "--size", "48", "--iterations", "1", cwd=elsewhere, **environment)
     assert (elsewhere / "demo.png").stat().st_size > 1000
+    network = json.loads((elsewhere / "demo.json").read_text())["network"]
+    assert (network["name"], network["file"]) == ("small-vgg", "builtin.h5")
 
 
 def test_plain_clone(clone, tmp_path):

@@ -96,9 +96,9 @@ def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> No
     right = left.twinx()
     passes = [row["pass"] for row in log]
     (loss,) = left.plot(passes, [row["loss"] for row in log], color="C0", label="loss")
-    (error,) = right.plot(passes, [100 * row["error"] for row in log], color="C1", label="error of training, %")
+    (error,) = right.plot(passes, [100 * row["error"] for row in log], color="C1", label="wrong while training")
     left.set(xlabel="pass", ylabel="loss", title=title)
-    right.set(ylabel="wrong answers on shifted and mirrored training pictures, %", ylim=(0, None))
+    right.set(ylabel="wrong while training, %", ylim=(0, None))
     left.legend(handles=[loss, error])
     left.grid(alpha=0.3)
     with atomic_path(path) as temporary:

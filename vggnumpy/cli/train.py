@@ -109,6 +109,6 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     digest = write_weights(out, net, arguments.dtype)
     report.write_json(record, {"network": out.name, "digest": digest, "source": source, **facts, "log": trainer.log})
-    report.plot_training(plot, trainer.log, f"{settings.architecture} on {source.removeprefix('trained by ')}")
+    report.plot_training(plot, trainer.log, f"{settings.architecture} on {source.partition(' on ')[2]}")
     print(f"wrote {out} ({digest[:16]}…), {record} and {plot}; {seconds / 60:.0f} minutes of training")
     return 0

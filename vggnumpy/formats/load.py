@@ -68,12 +68,14 @@ def load_network(
     return net if pad_mode is None else replace(net, pad_mode=pad_mode)
 
 
-def best_network(seed: int = 0) -> Network:
-    """Return the best network there is: VGG-19 if its weights are here, else the built-in one, else a random one."""
-    for name in ("vgg19", "builtin"):
-        if find_weights(name) is not None:
-            return load_network(name)
-    return stand_in_network(seed)
+def best_network() -> Network:
+    """Return VGG-19 if its weights are here, else the network that comes with vggnumpy."""
+    return load_network("vgg19" if find_weights("vgg19") is not None else "builtin")
+
+
+def vgg_network(seed: int = 0) -> Network:
+    """Return VGG-19 if its weights are here, else what stands in for it where its layers matter: random filters."""
+    return load_network("vgg19") if find_weights("vgg19") is not None else stand_in_network(seed)
 
 
 def stand_in_network(seed: int = 0) -> Network:
