@@ -65,7 +65,7 @@ def test_the_one_cycle_rises_and_falls_to_nothing():
 
 def test_pictures_are_shifted_and_mirrored_and_nothing_else():
     x = np.arange(1, 1 + 40 * 6 * 5 * 1, dtype="float32").reshape(40, 6, 5, 1)
-    out = augment(x, 2, True, np.random.default_rng(0))
+    out = augment(x, 2, True, 0, np.random.default_rng(0))
     seen = set()
     for before, after in zip(x[..., 0], out[..., 0], strict=True):
         padded = np.pad(before, 2)
@@ -79,4 +79,15 @@ def test_pictures_are_shifted_and_mirrored_and_nothing_else():
         assert len(fits) == 1
         seen |= fits
     assert len(seen) > 20 and {mirrored for *_, mirrored in seen} == {False, True}
-    assert np.array_equal(augment(x, 0, False, np.random.default_rng(0)), x)
+    assert np.array_equal(augment(x, 0, False, 0, np.random.default_rng(0)), x)
+
+
+def test_a_square_is_hidden_wherever_its_centre_falls():
+    x = np.ones((200, 9, 9, 3))
+    out = augment(x, 0, False, 4, np.random.default_rng(0))
+    hidden = (out == 0).all(axis=3)
+    assert np.array_equal(hidden, (out == 0).any(axis=3))
+    sizes = {(int(one.any(axis=1).sum()), int(one.any(axis=0).sum())) for one in hidden}
+    assert sizes == {(height, width) for height in (2, 3, 4) for width in (2, 3, 4)}
+    assert all(one.sum() == one.any(axis=1).sum() * one.any(axis=0).sum() for one in hidden)  # rectangles
+    assert hidden.any(axis=0).all()

@@ -11,7 +11,16 @@ from typing import Any
 from vggnumpy.cli.common import command
 from vggnumpy.errors import InputError
 
-_DEFAULTS = {"passes": 24, "batch": 256, "rate": 0.2, "decay": 5e-4, "smoothing": 0.1, "dropout": 0.0, "shift": 4}
+_DEFAULTS = {
+    "passes": 24,
+    "batch": 256,
+    "rate": 0.2,
+    "decay": 5e-4,
+    "smoothing": 0.1,
+    "dropout": 0.0,
+    "shift": 4,
+    "cutout": 0,
+}
 
 
 def add_train(commands: Any) -> None:
@@ -39,6 +48,7 @@ def add_train(commands: Any) -> None:
         "smoothing": "of the labels",
         "dropout": "after each hidden layer",
         "shift": "pixels by which pictures are shifted at random",
+        "cutout": "side of a square that is hidden at random",
     }.items():
         value = _DEFAULTS[name]
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{text} (default {value:g})")

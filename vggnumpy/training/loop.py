@@ -48,6 +48,8 @@ class Settings:
         Pixels by which pictures are shifted at random.
     flip : bool
         Whether half of them are mirrored.
+    cutout : int
+        Side of the square that is hidden in each of them.
     seed : int
     """
 
@@ -62,11 +64,14 @@ class Settings:
     dropout: float = 0.0
     shift: int = 4
     flip: bool = True
+    cutout: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if min(self.passes, self.batch) < 1 or self.seed < 0 or not 0 <= self.shift <= 16:
             raise InputError("passes and batch must be at least 1, the seed not negative, the shift from 0 to 16")
+        if not 0 <= self.cutout <= 32:
+            raise InputError(f"the cutout must be from 0 to 32 pixels, got {self.cutout}")
         if self.optimizer not in ("sgd", "adam"):
             raise InputError(f"the optimiser must be sgd or adam, got {self.optimizer!r}")
         if self.schedule not in SCHEDULES:
@@ -145,7 +150,7 @@ class Trainer:
         begin, chosen = time.perf_counter(), self.settings
         rng = np.random.default_rng([chosen.seed, self.step, 1])
         some = np.sort(order[step * chosen.batch : (step + 1) * chosen.batch])
-        x = augment(self.prepare(self.pictures.pixels[some]), chosen.shift, chosen.flip, rng)
+        x = augment(self.prepare(self.pictures.pixels[some]), chosen.shift, chosen.flip, chosen.cutout, rng)
         before = dict(self.model.weights)
         try:
             loss, wrong, gradients = self.model.gradients(x, self.pictures.labels[some], chosen.smoothing, rng)
