@@ -46,8 +46,9 @@ def evaluation_bytes(
     taps = content | style
     if backend is not NUMPY:
         there = cuda_plan_for(net, style, content, (height, width, 3), precision, current_device(backend.xp))
-        targets = 0 if there is None else sum(there.buffers[there.taps[layer].features].nbytes for layer in content)
-        return height * width * _reference_bytes_per_pixel(net, taps) if there is None else there.nbytes + targets
+        if there is None:
+            return height * width * _reference_bytes_per_pixel(net, taps)
+        return float(there.nbytes + sum(there.buffers[there.taps[layer].features].nbytes for layer in content))
     shrink = max(1.0, (height * width / _PLANNED) ** 0.5)
     small = int(height / shrink), int(width / shrink), 3
     plan = plan_for(net, taps, small) if net.dtype == np.float32 else None

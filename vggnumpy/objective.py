@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from vggnumpy import losses
-from vggnumpy.backend import NUMPY, backend_of, sum_of_squares
+from vggnumpy.backend import NUMPY, sum_of_squares
 from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.engine import Engine, engine_for, find_chain, one_blas_thread
 from vggnumpy.engine.cuda import CudaEngine, content_losses, cuda_engine_for, find_cuda_chain, gram_losses
 from vggnumpy.errors import InputError
 from vggnumpy.losses.gram import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
+from vggnumpy.nets.placement import network_backend
 from vggnumpy.styles import Style, as_pixels, check_style, style_of
 from vggnumpy.terms import LayerTerm, Term, add_layer_terms
 
@@ -119,7 +120,7 @@ class Objective:
         if normalization not in NORMALIZATIONS:
             raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
         self.net, self._precision = net, precision
-        self._backend = backend_of(*(part for parts in net.weights.values() for part in parts))
+        self._backend = network_backend(net)
         self.content = _by_name(net, content or {})
         self.style = _by_name(net, style or {})
         self.normalization = normalization
@@ -160,12 +161,9 @@ class Objective:
 
     def _choose(self, executor: str) -> bool:
         """Return whether the engine computes the network."""
-        if self._backend is NUMPY:
-            chain = find_chain(self.net, self._layers())
-        else:
-            plain = not self._regions and not self.layer_terms
-            chain = find_cuda_chain(self.net, self._layers()) if plain else None
-        fits = self.form == "exact" and chain is not None
+        find = find_chain if self._backend is NUMPY else find_cuda_chain
+        plain = self._backend is NUMPY or not (self._regions or self.layer_terms)
+        fits = self.form == "exact" and plain and find(self.net, self._layers()) is not None
         if executor == "fused" and not fits:
             where = f"these layers of network {self.net.name} in the {self.form} form"
             raise InputError(f"the engine cannot compute {where}; use executor 'auto'")

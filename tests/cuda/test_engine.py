@@ -72,7 +72,8 @@ def problem(case, dtype="float32"):
         for one in net.table
     ]
     weights = {name: (w, rng.uniform(-0.5, 0.5, b.shape).astype("float32")) for name, (w, b) in net.weights.items()}
-    net = replace(net, table=tuple(table), weights=weights, channel_order="BGR", mean=(100.0, 110.0, 120.0))
+    net = replace(net, table=tuple(table), weights=weights, channel_order="BGR")
+    net = replace(net, mean=(100.0, 110.0, 120.0), scale=(0.5, 1.0, 0.75))
     shape = (height, width, 3) if images == 1 else (images, height, width, 3)
     x, content, style, other = (
         rng.uniform(0, 255, size).astype("float32") for size in (shape, shape, (height + 3, width, 3), (12, 14, 3))
@@ -173,8 +174,9 @@ def test_the_lower_precisions_are_near_and_the_same_on_hopper(precision, value_e
 
 
 @needs_the_emulator
-def test_two_steps_are_one_evaluation():
-    net, x, content, (style, _), terms = problem("both at one layer, two images")
+@pytest.mark.parametrize("case", ["both at one layer, two images", "as a transfer"])
+def test_two_steps_are_one_evaluation(case):
+    net, x, content, (style, _), terms = problem(case)
     del terms["style_weights"]
     normalization = "mean_square"
     with emulated() as cuda:
@@ -185,7 +187,7 @@ def test_two_steps_are_one_evaluation():
         engine = cuda_engine_for(here, terms["style"], terms["content"], x.shape)
         assert engine.fits(x.shape) and not engine.fits((9, 9, 3))
         grams, contents = engine.forward(pixels, terms["style"], fun._targets)
-        features = {layer: on_host(engine.features(layer)) for layer in terms["content"]}
+        features = {layer: on_host(engine.features(layer)) for layer in {**terms["style"], **terms["content"]}}
         total, derivatives, factors = 0.0, {}, {}
         for layer, (G, M) in grams.items():
             A, positions = fun._styles[0][layer]
@@ -198,7 +200,7 @@ def test_two_steps_are_one_evaluation():
         assert float(value) == pytest.approx(total, rel=1e-5)
         np.testing.assert_allclose(on_host(again), on_host(gradient), rtol=0, atol=1e-5 * abs(on_host(gradient)).max())
         with pytest.raises(ValueError, match="must agree in shape"):
-            engine.forward(pixels, (), {"relu1_1": P})
+            engine.forward(pixels, (), dict.fromkeys(terms["content"], P))
     expected = net.forward(x, features)[0]
     for layer, found in features.items():
         np.testing.assert_allclose(found, expected[layer], rtol=0, atol=1e-5 * abs(expected[layer]).max())

@@ -1,5 +1,6 @@
 """Optimisers and a whole transfer on CUDA arrays: the same course as on the CPU, with few words to the host."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -138,8 +139,10 @@ def test_the_command(cuda, tmp_path: Path, capsys):
     write_weights(weights, random_network(architecture("vgg19")[:7], rng=0))
     command = ["transfer", str(tmp_path / "content.png"), str(tmp_path / "style.png"), "-o", str(out)]
     options = ["--weights", str(weights), "--size", "32", "--iterations", "2", "--device", "cuda", "--save-every", "1"]
+    options += ["--precision", "tf32"]
     assert main([*command, *options]) == 0
     assert read_image(out).shape == (32, 27, 3) and (tmp_path / "out.0002.png").exists()
-    assert '"device": "cuda"' in out.with_suffix(".json").read_text()
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert (record["device"], record["settings"]["precision"]) == ("cuda", "tf32")
     assert main([*command, *options, "--estimate"]) == 0
     assert "time: unknown on a GPU" in capsys.readouterr().out

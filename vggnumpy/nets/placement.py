@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vggnumpy.backend import NUMPY, Backend, to_host
+from vggnumpy.backend import NUMPY, Backend, backend_of, to_host
 from vggnumpy.nets.network import Network
 
 
@@ -25,3 +25,9 @@ def network_on(net: Network, backend: Backend) -> Network:
         return net
     move = to_host if backend is NUMPY else lambda part: backend.xp.asarray(to_host(part))
     return replace(net, weights={name: tuple(move(part) for part in parts) for name, parts in net.weights.items()})
+
+
+def network_backend(net: Network) -> Backend:
+    """Return where a network's weights are; of one without weights, NumPy."""
+    parts = [part for parts in net.weights.values() for part in parts]
+    return backend_of(*parts) if parts else NUMPY

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vggnumpy.backend import backend_of
 from vggnumpy.cuda.launch import Device, current_device
 from vggnumpy.engine.chain import Chain, find_chain
 from vggnumpy.engine.cuda.plan import CudaPlan, make_cuda_plan
 from vggnumpy.engine.cuda.run import CudaEngine
 from vggnumpy.nets.network import Network
+from vggnumpy.nets.placement import network_backend
 
 
 def find_cuda_chain(net: Network, taps: Iterable[str]) -> Chain | None:
@@ -69,6 +69,5 @@ def cuda_engine_for(
 
     The parameters are those of `cuda_plan_for`.
     """
-    xp = backend_of(*(part for parts in net.weights.values() for part in parts)).xp
-    plan = cuda_plan_for(net, grams, contents, shape, precision, current_device(xp))
+    plan = cuda_plan_for(net, grams, contents, shape, precision, current_device(network_backend(net).xp))
     return None if plan is None else CudaEngine(net, plan)
