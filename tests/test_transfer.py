@@ -228,3 +228,10 @@ def test_arrays_that_are_no_pictures_are_refused(array):
         transfer(CONTENT, array, **QUICK)
     with pytest.raises(vn.InputError, match="one style picture"):
         transfer(CONTENT, [], **QUICK)
+
+
+def test_a_network_of_small_pictures_takes_its_content_from_the_second_block():
+    net = vn.load_network("builtin")
+    assert choose_layers(preset("default"), net).content_layers == {"relu2_2": 0.01}
+    large = replace(net, image_size=(224, 224))
+    assert choose_layers(preset("default"), large).content_layers == {"relu3_2": 0.01}

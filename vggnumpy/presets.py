@@ -20,6 +20,10 @@ STYLE_LAYERS: tuple[LayerKey, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1"
 # face less firmly than trained ones, and the less the deeper they are.
 CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu3_2", "relu2_2"), 0.01
 UNTRAINED_CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu2_2",), 0.04
+# A network that was trained on small pictures, as the built-in one, sees most of one from its third block: content from
+# there lets a fine grain through, and a face goes sooner.
+SMALL_CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu2_2",), 0.01
+_SMALL = 64  # pixels
 
 
 def each(layers: tuple[LayerKey, ...], weight: float) -> dict[LayerKey, float]:
@@ -209,7 +213,9 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
         layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in net.layers)
         style = each(layers, 1 / max(len(layers), 1))
     if content is None:
-        candidates, weight = CONTENT if net.provenance.get("trained", True) else UNTRAINED_CONTENT
+        small = net.image_size is not None and max(net.image_size) <= _SMALL
+        trained = SMALL_CONTENT if small else CONTENT
+        candidates, weight = trained if net.provenance.get("trained", True) else UNTRAINED_CONTENT
         content = each(tuple(layer for layer in candidates if layer in net.layers)[:1], weight)
     if not style and not content:
         some = ", ".join(layer.name for layer in net.table if layer.kind in ("relu", "prelu"))[:200]
