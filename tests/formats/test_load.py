@@ -120,7 +120,7 @@ def test_an_unknown_name_says_where_it_looked_what_there_is_and_what_to_do(folde
         "vgg99.h5",
         str(folder),
         "VGGNUMPY_WEIGHTS",
-        "networks here are: small;",
+        "networks here are: builtin, small;",
         "vggnumpy convert",
     ):
         assert words in message
