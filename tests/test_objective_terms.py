@@ -2,36 +2,22 @@
 
 import numpy as np
 import pytest
+from small_objective import CONTENT, PIXELS, STYLE, picture, small_images, small_network
 
-from vggnumpy import LayerTerm, Objective, losses, random_network
+from vggnumpy import LayerTerm, Objective, losses
 from vggnumpy.errors import InputError
 from vggnumpy.gradcheck import check_gradient
-from vggnumpy.nets import chain
-from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.styles import region_style_of
-
-SIZE = (14, 17, 3)
-CONTENT = {"relu2_1": 2.0, "conv1_1": 0.5}
-STYLE = {"relu1_1": 0.3, "relu2_1": 0.7, "pool2": 1.5}
-PIXELS = {"size": 0.01, "variation": 0.02}
 
 
 @pytest.fixture(scope="module")
 def net():
-    layers = [conv("conv1_1", 4), relu("relu1_1"), pool("pool1"), conv("conv2_1", 6), relu("relu2_1"), pool("pool2")]
-    return random_network(chain(layers), rng=8, dtype="float64")
-
-
-def picture(seed, *shape, dtype="float64"):
-    image = np.random.default_rng(seed).uniform(0, 255, shape or SIZE).astype(dtype)
-    image.flags.writeable = False
-    return image
+    return small_network()
 
 
 @pytest.fixture(scope="module")
 def images():
-    """The image, the content image and two style images of other sizes."""
-    return picture(1), picture(2), [picture(3, 11, 19, 3), picture(4, 20, 9, 3)]
+    return small_images()
 
 
 def squares(F):
