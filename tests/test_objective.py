@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_objective import CONTENT, PIXELS, STYLE, picture, small_images, small_network
+from small_objective import CONTENT, PIXELS, SIZE, STYLE, picture, small_images, small_network
 
 from vggnumpy import Objective, losses, style_of
 from vggnumpy.errors import InputError
