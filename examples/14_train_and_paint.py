@@ -17,7 +17,11 @@ Run::
 
     python examples/14_train_and_paint.py cifar-10-python.tar.gz
 
-It prints what came out and needs a few minutes for a pass.
+What came out of one pass, 196 steps, on two cores that had other work too, in 7.6 minutes of training: 29 % of the test
+pictures are still named wrongly, which is worse than the report's network.  It does not matter.  At 256 pixels the
+untrained filters melt the face into coloured slabs; the trained ones lead the glass along hat, glasses and collar, and
+she is herself.  At 32 pixels neither shows anything.  And the losses stop falling after ten or twenty iterations in all
+four, good pictures and bad: the loss was not what was wrong with the report's.
 """
 
 import argparse
@@ -115,22 +119,23 @@ def last_scale(result: TransferResult) -> list[dict[str, float]]:
 
 def plot(style: str, losses: list[float], results: dict[tuple[str, int], TransferResult], path: Path) -> None:
     """Hang the report's size and ours, before and after training; below, what the losses did."""
-    figure = Figure(figsize=(15, 8.6), layout="constrained")
+    figure = Figure(figsize=(15, 7.4), layout="constrained")
     figure.suptitle("Twelve hours on a GPU at 32 pixels, or a few minutes on a laptop and any size", fontsize=15)
-    grid = figure.add_gridspec(2, 6, height_ratios=(1.5, 1))
+    # Apart, so that the width of labels below does not move the pictures above.
+    above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    walls = above.subplots(1, 6)
     hung = {"the portrait": read_image(demo_portrait()), f"“{style}”": read_image(painting_path(style))}
     large = next(iter(results.values())).image.shape
     for (name, size), result in results.items():
         height, width = result.image.shape[:2]
         hung[f"{name}\n{width} × {height} pixels"] = result.image
         large = result.image.shape if size > REPORT_SIZE else large
-    for column, (title, picture) in enumerate(hung.items()):
-        ax = figure.add_subplot(grid[0, column])
+    for ax, (title, picture) in zip(walls, hung.items(), strict=True):
         whole = picture if picture.shape[0] <= REPORT_SIZE else resize(picture, fitted(picture, large[0]))
         ax.imshow(np.clip(whole, 0, 255) / 255, interpolation="nearest")
         ax.set_title(title, fontsize=10)
         ax.set(xticks=[], yticks=[])
-    left, right = figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
+    left, right = below.subplots(1, 2)
     left.plot(np.arange(1, len(losses) + 1), losses, linewidth=1)
     left.set(xlabel="step of training", ylabel="log loss of 256 pictures", title="the network learns")
     for (name, size), result in results.items():
