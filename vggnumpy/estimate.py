@@ -27,6 +27,7 @@ def evaluation_bytes(
     shape: Sequence[int],
     backend: Backend = NUMPY,
     precision: str = "fp32",
+    regions: bool = False,
 ) -> float:
     """Return how many bytes one evaluation of an objective takes beside the network's own weights.
 
@@ -40,10 +41,14 @@ def evaluation_bytes(
         Where it is computed, by the engine there if it can.
     precision : str
         Of the engine on a GPU.
+    regions : bool
+        Whether the style is compared region by region, which the engine on a GPU leaves to the operators.
     """
     height, width = shape
     content, style = set(content), set(style)
     taps = content | style
+    if backend is not NUMPY and regions:
+        return height * width * _reference_bytes_per_pixel(net, taps)
     if backend is not NUMPY:
         there = cuda_plan_for(net, style, content, (height, width, 3), precision, current_device(backend.xp))
         if there is None:
@@ -66,9 +71,10 @@ def transfer_bytes(
     styles: Sequence[Sequence[int]],
     backend: Backend = NUMPY,
     precision: str = "fp32",
+    regions: bool = False,
 ) -> float:
     """Return how many bytes a transfer takes at a canvas size, its style images having sizes of their own."""
-    where = backend, precision
+    where = backend, precision, regions
     painting = evaluation_bytes(net, content, style, canvas, *where) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
     return max([painting, *(evaluation_bytes(net, (), style, shape, *where) for shape in styles)])
 

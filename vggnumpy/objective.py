@@ -141,6 +141,8 @@ class Objective:
                 "regions need the exact form and masks for every style layer and no other: style at "
                 f"{', '.join(self.style) or 'none'}, masks at {', '.join(self._regions)}"
             )
+        # Several styles become one target on a GPU, which needs weights that cannot cancel.
+        self._cancelling = min(style_weights or [0.0]) < 0
         self._fused = self._choose(executor)
         self._engine: Engine | CudaEngine | None = None
         self._styles = self._style_targets(style_images)
@@ -162,7 +164,7 @@ class Objective:
     def _choose(self, executor: str) -> bool:
         """Return whether the engine computes the network."""
         find = find_chain if self._backend is NUMPY else find_cuda_chain
-        plain = self._backend is NUMPY or not (self._regions or self.layer_terms)
+        plain = self._backend is NUMPY or not (self._regions or self.layer_terms or self._cancelling)
         fits = self.form == "exact" and plain and find(self.net, self._layers()) is not None
         if executor == "fused" and not fits:
             where = f"these layers of network {self.net.name} in the {self.form} form"

@@ -106,7 +106,7 @@ def plan_transfer(
     styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
-    _check_memory(network, chosen, styles, sizes[-1], backend)
+    _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)
     if chosen.style_loss != "gram" and backend is not NUMPY:
         raise InputError(f"the style loss {chosen.style_loss} is computed on the CPU only: use device cpu")
     if chosen.precision != "fp32" and backend is NUMPY:
@@ -247,11 +247,12 @@ def _start(
 
 def memory_needed(plan: Plan) -> float:
     """Return how many bytes the last scale of a transfer takes, which is the most."""
-    return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1], plan.backend)
+    regions = plan.placement is not None
+    return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1], plan.backend, regions)
 
 
 def _bytes_at(
-    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend
+    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend, regions: bool
 ) -> float:
     sides = canvas_sides(settings, shape)
     canvas = shape[0] + sides.top + sides.bottom, shape[1] + sides.left + sides.right
@@ -259,7 +260,7 @@ def _bytes_at(
         [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
     )
     sizes = [style_size(settings, one, shape) for one in styles]
-    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision)
+    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions)
 
 
 def free_memory(backend: Backend) -> int | None:
@@ -268,14 +269,16 @@ def free_memory(backend: Backend) -> int | None:
 
 
 def _check_memory(
-    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend
+    net: Network, settings: Settings, styles: list[np.ndarray], shape: tuple[int, int], backend: Backend, regions: bool
 ) -> None:
     """Refuse, before any work, a transfer whose last scale needs more memory than there is."""
-    needed, available = _bytes_at(net, settings, styles, shape, backend), free_memory(backend)
+    needed, available = _bytes_at(net, settings, styles, shape, backend, regions), free_memory(backend)
     if available is None or needed <= available:
         return
     fitting = int(max(shape) * (available / needed) ** 0.5)
-    while fitting > MIN_SIDE and _bytes_at(net, settings, styles, fit_size(*shape, fitting), backend) > available:
+    while fitting > MIN_SIDE and (
+        _bytes_at(net, settings, styles, fit_size(*shape, fitting), backend, regions) > available
+    ):
         fitting = fitting * 31 // 32
     raise InputError(
         f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "

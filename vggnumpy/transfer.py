@@ -186,6 +186,7 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
     for shape, count in zip(plan.sizes, plan.iterations, strict=True):
         sides = canvas_sides(settings, shape)
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
+        objective = None  # its memory is free before the next one's is taken
         try:
             canvas = _canvas(plan, pixels, shape, sides)
             log.begin_scale(canvas, inside)

@@ -51,7 +51,7 @@ def missing():
     try:
         select_device("cuda")
     except InputError as error:
-        return f"This benchmark needs a CUDA GPU: {error}."
+        return f"This benchmark needs a CUDA GPU: {str(error).partition(';')[0]}."
     return None if torch.cuda.is_available() else "This benchmark needs a PyTorch that is built for CUDA."
 
 

@@ -25,7 +25,9 @@ def test_compiles_without_spills(source, targets, threads, tmp_path):
     command = ["nvcc", "-std=c++17", *chosen, "-Xptxas", "-v", "-fatbin", "-o", tmp_path / "out", code]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
+    # ptxas tells of serialised products and ignored register counts as information
+    for word in ("warning", "Potential Performance Loss", "setmaxnreg"):
+        assert word not in done.stderr
     kernels = len(targets) * len(emulator.instances(source))
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
     assert spills == [("0", "0", "0")] * kernels

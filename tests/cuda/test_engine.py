@@ -322,3 +322,31 @@ def test_a_precision_that_is_not_to_be_had():
         assert np.isfinite(float(fun(cuda.xp.asarray(x))[0])) and fun._engine is None
         needed = [evaluation_bytes(one, {}, ["relu1_1"], (64, 64), cuda, "bf16") for one in (net, here)]
         assert needed[0] < needed[1] / 2
+
+
+@needs_the_emulator
+def test_an_old_gpu_runs_the_operators():
+    """Before compute capability 8.0 there is no cp.async, so the tensor-core kernels do not even compile."""
+    net, x, content, styles, terms = problem("as a transfer")
+    assert cuda_plan_for(net, ["relu1_1"], [], (16, 16, 3), "fp32", HOPPER._replace(capability=75)) is None
+    with emulated(capability="75") as cuda:
+        here, image = network_on(net, cuda), cuda.xp.asarray(x)
+        styles = [cuda.xp.asarray(one) for one in styles]
+        fun = Objective(here, cuda.xp.asarray(content), styles, **terms)
+        value = float(fun(image)[0])
+        assert fun._engine is None
+        with pytest.raises(InputError, match=r"compute capability 8\.0"):
+            Objective(here, cuda.xp.asarray(content), styles, **terms, precision="tf32")(image)
+    assert value == pytest.approx(reference("as a transfer")[0], rel=1e-5)
+
+
+@needs_the_emulator
+def test_weights_that_cancel_are_left_to_the_operators():
+    net, x, content, styles, terms = problem("as a transfer")
+    terms["style_weights"] = [1.0, -1.0]
+    expected = Objective(net, content, styles, **terms, executor="reference")(x)[0]
+    with emulated() as cuda:
+        styles = [cuda.xp.asarray(one) for one in styles]
+        fun = Objective(network_on(net, cuda), cuda.xp.asarray(content), styles, **terms)
+        assert float(fun(cuda.xp.asarray(x))[0]) == pytest.approx(expected, rel=1e-4)
+        assert fun._engine is None

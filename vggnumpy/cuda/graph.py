@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -41,6 +42,7 @@ class Recording:
             try:
                 work()
             except BaseException:
-                stream.end_capture()
+                with suppress(Exception):  # what went wrong first is what is to be told
+                    stream.end_capture()
                 raise
             return stream.end_capture()

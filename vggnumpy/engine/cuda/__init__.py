@@ -9,7 +9,7 @@ Precision:
 ========= ================================ ============================ ==============================
 precision products                         features and filters         relative error of the gradient
 ========= ================================ ============================ ==============================
-``fp32``  three of tf32 parts: 24 bits     float32                      1.3e-7 / 2.5e-7
+``fp32``  three of tf32 parts: 22 bits     float32                      1.3e-7 / 2.5e-7
 ``tf32``  factors rounded to 11 bits       float32                      0.9 % / 4.2 %
 ``bf16``  exact                            8 bits, in half the memory   2.5 % / 11–12 %
 ========= ================================ ============================ ==============================

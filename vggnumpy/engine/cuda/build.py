@@ -8,8 +8,11 @@ from vggnumpy.cuda.launch import Device, current_device
 from vggnumpy.engine.chain import Chain, find_chain
 from vggnumpy.engine.cuda.plan import CudaPlan, make_cuda_plan
 from vggnumpy.engine.cuda.run import CudaEngine
+from vggnumpy.errors import InputError
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.placement import network_backend
+
+TENSOR_CORES = 80  # the compute capability, 8.0, from which on GPUs have what the kernels use (cp.async)
 
 
 def find_cuda_chain(net: Network, taps: Iterable[str]) -> Chain | None:
@@ -51,8 +54,14 @@ def cuda_plan_for(
     Raises
     ------
     InputError
-        If the image is too small for a pool.
+        If the image is too small for a pool, or the GPU is too old for the precision.
     """
+    if device.capability < TENSOR_CORES:
+        if precision != "fp32":
+            raise InputError(
+                f"precision {precision} needs a GPU of compute capability 8.0 or newer; use precision fp32"
+            )
+        return None
     grams, contents = frozenset(grams), frozenset(contents)
     chain = find_cuda_chain(net, grams | contents)
     if chain is None:
