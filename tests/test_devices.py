@@ -115,3 +115,56 @@ def test_blocks_and_structs():
     assert packed.size == 1 and packed.view(np.int32).tolist() == [1, 2, -3]
     with pytest.raises(OverflowError):
         struct(too_large=2**31)
+
+
+@pytest.mark.parametrize(("capability", "target"), [("90", "sm_90a"), ("80", "sm_80"), ("120", "sm_120")])
+def test_a_kernel_is_compiled_for_its_gpu_and_launched_with_what_cupy_takes(monkeypatch, capability, target):
+    options, opted, launched, loaded = [], [], [], []
+    nvrtc = SimpleNamespace(
+        NVRTCError=RuntimeError,
+        createProgram=lambda source, name, headers, names: "program",
+        addNameExpression=lambda program, expression: None,
+        compileProgram=lambda program, given: options.append(given),
+        getCUBIN=lambda program: b"cubin",
+        getLoweredName=lambda program, expression: f"lowered {expression}",
+        destroyProgram=lambda program: None,
+    )
+
+    class Function:
+        ptr = 7
+
+        def __call__(self, grid, block, args, shared_mem):
+            launched.append((grid, block, args, shared_mem))
+
+    class Module:
+        def load(self, cubin):
+            loaded.append(cubin)
+
+        def get_function(self, name):
+            loaded.append(name)
+            return Function()
+
+    cuda = SimpleNamespace(
+        Device=lambda number=3: SimpleNamespace(id=number, compute_capability=capability),
+        function=SimpleNamespace(Module=Module),
+        nvrtc=nvrtc,
+        driver=SimpleNamespace(
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8,
+            funcSetAttribute=lambda *given: opted.append(given),
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    backend._compile_for.cache_clear()
+    try:
+        launch = backend._cuda_kernel("ops/relu.cu", "some<float>")
+        assert backend._cuda_kernel("ops/relu.cu", "some<float>") is launch  # compiled once
+    finally:
+        backend._compile_for.cache_clear()
+    (given,) = options
+    assert f"-arch={target}" in given and loaded == [b"cubin", "lowered some<float>"]
+    array = np.zeros(3)
+    for shared in (0, 48 << 10, 100 << 10, 64 << 10, 120 << 10):
+        launch((1,), (32,), (array, None, np.int64(4)), shared)
+    assert opted == [(7, 8, 100 << 10), (7, 8, 120 << 10)]
+    _, _, args, _ = launched[0]
+    assert args[0] is array and args[1] == 0 and args[1].dtype == np.uintp and args[2] == 4

@@ -21,6 +21,7 @@ Needs a CUDA GPU, CuPy and the ``reference`` extra; without them it says what is
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import subprocess
 import sys
@@ -53,6 +54,17 @@ def missing():
     except InputError as error:
         return f"This benchmark needs a CUDA GPU: {str(error).partition(';')[0]}."
     return None if torch.cuda.is_available() else "This benchmark needs a PyTorch that is built for CUDA."
+
+
+def machine():
+    """Return the date, the device and the versions that a result belongs to."""
+    import cupy
+    import torch
+
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    runtime, driver = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
+    versions = f"CUDA {runtime}, driver {driver}, CuPy {cupy.__version__}, PyTorch {torch.__version__}"
+    return f"{datetime.date.today()}, {properties['name'].decode()}, {versions}"
 
 
 def ours(net, content, style, precision, **options):
@@ -263,13 +275,15 @@ def memory(size, precision, way):
         import cupy
 
         fun, pixels = ours(net, content, style, precision), cupy.asarray(x)
+        cupy.get_default_memory_pool().free_all_blocks()  # what making the targets took is given back
         for _ in range(2):
             fun(pixels)
         return int(cupy.get_default_memory_pool().total_bytes())
     import torch
 
     fun, pixels = theirs(net, content, style, "eager", way, precision), tensor(x)
-    torch.cuda.reset_peak_memory_stats()  # the search for algorithms is not counted against it
+    fun(pixels)  # the search for algorithms, forward and backward, is not counted against it
+    torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
         fun(pixels)
     return int(torch.cuda.max_memory_allocated())
@@ -298,8 +312,9 @@ def largest(way, precision):
 def print_times(size, precision, found):
     """Print one comparison, best first."""
     measured = sorted((value, name) for name, value in found.items() if not isinstance(value, str))
-    best = min(value for value, name in measured if name != "ours")
-    print(f"{size}², {precision}: ours {found['ours']:.3f} ms, {found['ours'] / best:.2f} × the best of PyTorch's")
+    best, own = min((value for value, name in measured if name != "ours"), default=None), found["ours"]
+    both = best is not None and not isinstance(own, str)
+    print(f"{size}², {precision}:", f"ours {own / best:.2f} × the best of PyTorch's" if both else "nothing to compare")
     for value, name in measured:
         print(f"  {name:28} {value:9.3f} ms")
     for name, value in found.items():
@@ -324,8 +339,9 @@ def main():
     if lacking:
         print(lacking, file=sys.stderr)
         return 2
+    print(machine(), flush=True)
     if "check" in options.parts:
-        found = in_a_process("check", 256)
+        found = in_a_process("check", 512)
         if found is None:
             return 1
         for name, error in found.items():

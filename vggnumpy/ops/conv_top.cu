@@ -17,5 +17,6 @@ top_backward(const T* pool_added, const T* added, const T* added_before, const u
   int k = (int)(item % (K / 4)) * 4;
   i64 position = item / (K / 4), n = position / ((i64)rows * columns);
   if (n < N)
-    backward_item(b, (int)n, (int)(position / columns % rows), (int)(position % columns), k, K, make_float4(0, 0, 0, 0));
+    backward_item(b, (int)n, (int)(position / columns % rows), (int)(position % columns), k, K,
+                  make_float4(0, 0, 0, 0));
 }
