@@ -28,12 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from vggnumpy.area import area_average
 from vggnumpy.color import srgb_to_lab
 from vggnumpy.errors import InputError
 
@@ -126,8 +126,7 @@ class Regions:
         """
         if min(size) < 1:
             raise InputError(f"size: expected a positive height and width, found {size[0]} and {size[1]}")
-        weights = _area_average(_area_average(self.weights, size[0], 0), size[1], 1)
-        return Regions(weights, self.colors, self.names)
+        return Regions(area_average(self.weights, size), self.colors, self.names)
 
     def take(self, order: Sequence[int]) -> Regions:
         """Return the regions in another order: region i of the result is region ``order[i]``.
@@ -248,17 +247,3 @@ def _signed_distance(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
     beyond = ndimage.distance_transform_edt(~inside)
     signed: NDArray[np.float32] = np.where(inside, within - 0.5, 0.5 - beyond).astype(np.float32)
     return signed
-
-
-def _area_average(values: NDArray[Any], count: int, axis: int) -> NDArray[np.float32]:
-    """Average along an axis over ``count`` intervals of equal length: differences of the running sum, interpolated."""
-    values = np.moveaxis(values, axis, 0)
-    length = values.shape[0]
-    running = np.zeros((length + 1, *values.shape[1:]))
-    np.cumsum(values, axis=0, dtype=np.float64, out=running[1:])
-    edges = np.arange(count + 1) * (length / count)
-    below = np.minimum(edges.astype(int), length - 1)
-    part = (edges - below).reshape(-1, *(1,) * (values.ndim - 1))
-    at_edges = running[below] + part * (running[below + 1] - running[below])
-    average: NDArray[np.float32] = (np.diff(at_edges, axis=0) * (count / length)).clip(0, 1).astype(np.float32)
-    return np.moveaxis(average, 0, axis)

@@ -61,9 +61,10 @@ def _regions(arguments: argparse.Namespace) -> int:
     photo, painting = read_image(arguments.content), read_image(arguments.style)
     mine, other = (segment(image, net, arguments.count, rng=arguments.seed) for image in (photo, painting))
     pairing = pair(mine, other) if arguments.pairs is None else arguments.pairs
-    for path, regions in zip(paths[:2], paired(mine, other, pairing), strict=True):
-        write_image(path, regions.picture())
-    write_image(paths[2], draw_pairing(photo, painting, mine, other, pairing))
+    masks = [regions.picture() for regions in paired(mine, other, pairing)]
+    drawings = [*masks, draw_pairing(photo, painting, mine, other, pairing)]  # all of them before the first is written
+    for path, drawing in zip(paths, drawings, strict=True):
+        write_image(path, drawing)
     print(f"network: {net.name}")
     names, shares, of_style = mine.regions.names, mine.regions.shares, other.regions.shares
     for number, source in enumerate(pairing):

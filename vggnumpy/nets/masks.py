@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vggnumpy.area import area_average
 from vggnumpy.errors import InputError
 from vggnumpy.nets.fields import Spans, layer_spans, needed_layers, over_spans, receptive_fields
 from vggnumpy.nets.network import LayerKey, Network
@@ -129,7 +130,7 @@ def carry_masks(
         carried = _twin(net.table, array, keys.values(), _mean if way == "twin_average" else _largest)
     elif way == "area":
         sizes = {layer: (len(rows.start), len(columns.start)) for layer, (rows, columns) in fields.items()}
-        each = {size: _area(array, size) for size in set(sizes.values())}
+        each = {size: area_average(array, size) for size in set(sizes.values())}
         carried = {layer: each[size] for layer, size in sizes.items()}
     else:
         reduce = _smallest if way == "inside" else _largest
@@ -191,22 +192,3 @@ def _twin(table: Iterable[Layer], array: Array, layers: Iterable[str], convolve:
             if last_use[name] == layer.name and name not in wanted:
                 outputs.pop(name, None)
     return {name: outputs[name] for name in wanted}
-
-
-def _area(array: Array, size: tuple[int, int]) -> Array:
-    """Return the mean over each of height × width equal rectangles, which need not end at pixels."""
-    for axis, count in enumerate(size):
-        if count != array.shape[axis]:
-            array = _area_along(array.swapaxes(0, axis), count).swapaxes(0, axis)
-    return np.ascontiguousarray(array)
-
-
-def _area_along(array: Array, count: int) -> Array:
-    """Return the means over `count` equal parts of the first axis, as differences of the integral at their ends."""
-    sums = np.concatenate([np.zeros_like(array[:1], "float64"), array.cumsum(axis=0, dtype="float64")])
-    ends = np.arange(count + 1) * len(array) / count
-    whole = np.minimum(ends.astype("int64"), len(array) - 1)
-    part = (ends - whole).reshape(-1, *[1] * (array.ndim - 1))
-    integral = sums[whole] + part * array[whole]
-    means: Array = (np.diff(integral, axis=0) * (count / len(array))).astype(array.dtype)
-    return means
