@@ -34,6 +34,7 @@ ROOMS = {
     "color": {"errors"},
     "regions": {"color", "area", "errors"},
     "masks": {"regions", "color", "errors"},
+    "measures": {"regions", "color", "errors"},
     "segment": {"regions", "color", "images", "nets", "backend", "errors"},
     "pairing": {"segment", "regions", "images", "errors"},
     "spatial": {"masks", "regions", "engine", "styles", "losses", "nets", "ops", "backend", "errors"},

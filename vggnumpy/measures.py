@@ -1,0 +1,198 @@
+r"""How a result looks, in numbers: whether its regions have their styles' colours, and whether their borders show.
+
+A picture painted region by region can fail in two ways that an eye sees at once.  A region may not have become like
+the part of the painting that it was to take its style from; and along the borders there may be a dull, grey or smeared
+band, or a glowing one.  `region_color_distances` and `border_ratios` measure the two.  Positions belong to their
+heaviest region, so that soft regions are judged as hard ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from vggnumpy.color import srgb_to_lab
+from vggnumpy.errors import InputError
+from vggnumpy.regions import Regions
+
+CONTRAST_RADIUS = 3
+"""Local contrast is that of windows of 7 × 7 pixels."""
+
+FEWEST = 100
+"""A border or an interior with fewer pixels than this, on either side, is too short to be judged."""
+
+
+@dataclass(frozen=True)
+class BorderRatios:
+    """How a picture looks beside the border of two regions, in parts of how it looks inside them; 1 is no difference.
+
+    Attributes
+    ----------
+    names : (str, str)
+        The two regions.
+    saturation : float
+        Mean chroma, √(a*² + b*²), within the band, over the mean of the two regions' own means.
+    contrast : float
+        The same of the local contrast.
+    pixels : int
+        In the band.
+    """
+
+    names: tuple[str, str]
+    saturation: float
+    contrast: float
+    pixels: int
+
+
+def region_colors(image: ArrayLike, regions: Regions) -> NDArray[np.float64]:
+    """Return the mean colour of each region of a picture.
+
+    Parameters
+    ----------
+    image : array_like, H×W×3
+        RGB, 0–255.
+    regions : Regions
+        Of any size; brought to the picture's.
+
+    Returns
+    -------
+    ndarray, K×3
+        L*, a*, b*.
+
+    Raises
+    ------
+    InputError
+        If the image is not H×W×3, or a region is nowhere the heaviest at its size.
+    """
+    lab, labels = _lab_and_labels(image, regions)
+    return np.stack([lab[labels == number].mean(axis=0) for number in range(len(regions.names))])
+
+
+def region_color_distances(
+    image: ArrayLike, regions: Regions, style: ArrayLike, style_regions: Regions
+) -> NDArray[np.float64]:
+    """Return how far the mean colour of each region is from that of the region it takes its style from.
+
+        ΔE76_k = ‖mean Lab of the picture's region k − mean Lab of the style's region k‖
+
+    Parameters
+    ----------
+    image : array_like, H×W×3
+        The result: RGB, 0–255.
+    regions : Regions
+        Its regions: the content's.
+    style : array_like, H×W×3
+        The painting.
+    style_regions : Regions
+        The painting's, in the order of the content's.
+
+    Returns
+    -------
+    ndarray, K
+
+    Raises
+    ------
+    InputError
+        As `region_colors`, or if the two have not equally many regions.
+    """
+    if len(regions.names) != len(style_regions.names):
+        found = f"{len(style_regions.names)} and {len(regions.names)}"
+        raise InputError(f"expected as many regions in the style as in the picture, found {found}")
+    distances: NDArray[np.float64] = np.linalg.norm(
+        region_colors(image, regions) - region_colors(style, style_regions), axis=1
+    )
+    return distances
+
+
+def local_contrast(lightness: NDArray[np.floating[Any]], labels: NDArray[np.intp]) -> NDArray[np.float64]:
+    r"""Return the deviation of the lightness within 7 × 7 pixels around each position, own region only.
+
+        c(p) = √(mean L² − (mean L)²)        means over those pixels of the window that have the label of p
+
+    A sky beside a darker roof is thus no contrast of either, however sharp the edge between them.
+
+    Parameters
+    ----------
+    lightness : ndarray, H×W
+        L*.
+    labels : ndarray of int, H×W
+        The region of each position.
+    """
+    values = lightness.astype(np.float64)
+    contrast = np.zeros(values.shape)
+    for number in np.unique(labels):
+        inside = labels == number
+        count, total, squares = (
+            ndimage.uniform_filter(part, 2 * CONTRAST_RADIUS + 1, mode="constant")
+            for part in (inside.astype(np.float64), inside * values, inside * values**2)
+        )
+        count, mean = count[inside], total[inside] / count[inside]
+        contrast[inside] = np.sqrt(np.maximum(squares[inside] / count - mean**2, 0))
+    return contrast
+
+
+def border_ratios(image: ArrayLike, regions: Regions, width: float = 6) -> list[BorderRatios]:
+    """Compare a picture along the borders of its regions with the regions themselves.
+
+    The band of two regions i and j is what of i is within `width` pixels of j, and of j within `width` of i.  What a
+    value is inside a region is its mean over all that is farther than `width` from any other region.  With n_i + n_j
+    pixels in the band, the ratio of a value v (chroma, `local_contrast`) is
+
+        (mean of v over i's part of the band + mean of v over j's part) / (mean of v inside i + mean of v inside j)
+
+    so that both sides count alike, whichever has more pixels there.  A grey band has a saturation well below 1, a
+    smeared one a contrast well below 1, a glowing one either above.
+
+    Parameters
+    ----------
+    image : array_like, H×W×3
+        RGB, 0–255.
+    regions : Regions
+        Of any size; brought to the picture's.
+    width : float
+        In pixels.
+
+    Returns
+    -------
+    list of BorderRatios
+        One for each two regions that meet, in the regions' order; without those where a part of the band or the inside
+        of a region has fewer than 100 pixels.
+
+    Raises
+    ------
+    InputError
+        As `region_colors`.
+    """
+    lab, labels = _lab_and_labels(image, regions)
+    values = np.stack([np.hypot(lab[..., 1], lab[..., 2]), local_contrast(lab[..., 0], labels)], axis=-1)
+    count = len(regions.names)
+    near = [ndimage.distance_transform_edt(labels != number) <= width for number in range(count)]
+    alone = np.sum(near, axis=0) == 1
+    ratios = []
+    for i, j in combinations(range(count), 2):
+        sides = [(labels == i) & near[j], (labels == j) & near[i]]
+        insides = [(labels == number) & alone for number in (i, j)]
+        if min(part.sum() for part in (*sides, *insides)) < FEWEST:
+            continue
+        band, own = (sum(values[part].mean(axis=0) for part in parts) for parts in (sides, insides))
+        saturation, contrast = (band / np.maximum(own, 1e-12)).tolist()
+        pixels = int(sum(part.sum() for part in sides))
+        ratios.append(BorderRatios((regions.names[i], regions.names[j]), saturation, contrast, pixels))
+    return ratios
+
+
+def _lab_and_labels(image: ArrayLike, regions: Regions) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return a picture's colours and the heaviest region at each of its pixels."""
+    pixels = np.asarray(image, np.float64)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(f"expected one picture H×W×3 to measure, found shape {pixels.shape}")
+    labels = regions.resized((pixels.shape[0], pixels.shape[1])).labels
+    for number, name in enumerate(regions.names):
+        if not (labels == number).any():
+            raise InputError(f"region {name} is nowhere the heaviest at {pixels.shape[1]}×{pixels.shape[0]} pixels")
+    return srgb_to_lab(pixels.clip(0, 255)).astype(np.float64), labels
