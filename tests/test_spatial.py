@@ -10,7 +10,7 @@ from vggnumpy.losses import regions_statistics
 from vggnumpy.nets import architecture
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.regions import hard_regions
-from vggnumpy.spatial import Placement, content_masks, placement_of_masks, region_styles
+from vggnumpy.spatial import Placement, content_masks, placement_of_masks, region_styles, style_masks
 
 NET = random_network(architecture("vgg19")[:7], rng=1)  # to relu2_1
 RNG = np.random.default_rng(0)
@@ -69,7 +69,8 @@ def test_masks_that_do_not_fit_are_refused(masks, sizes, message):
 def test_paintings_for_a_region_each_are_one_style():
     placed = Placement(left_and_right(48, 64), (1, 0))
     paintings = [halves((200, 0, 0), (180, 0, 0)), halves((0, 0, 200), (0, 0, 180))]
-    (style,) = region_styles(placed, NET, paintings, LAYERS, "area")
+    masks = style_masks(placed, NET, [painting.shape[:2] for painting in paintings], LAYERS, "area")
+    (style,) = region_styles(placed, NET, paintings, masks)
     for layer in LAYERS:
         for region, painting in ((0, paintings[1]), (1, paintings[0])):
             F = NET.forward(painting, [layer])[0][layer]

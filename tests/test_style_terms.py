@@ -21,7 +21,7 @@ STYLE = RNG.uniform(0, 255, (36, 30, 3)).astype("float32")
 def test_the_objective_has_the_gradient_of_every_kind(kind):
     net = NET.astype("float64").with_pooling("average")
     x, p, a = (RNG.uniform(0, 255, shape) for shape in ((16, 18, 3), (16, 18, 3), (16, 18, 3)))
-    given = {"content": p, "content_layer": "relu2_1", "radius": 2, "components": 3}
+    given = {"content": p, "content_layer": "relu2_1", "radius": 2}
     terms = style_terms(kind, net, LAYERS, [a, p], [0.3, 0.7], "relative", **given)
     assert len(terms) == 4 and {term.name.split()[0] for term in terms} == {kind}
     fun = Objective(net, p, content={"relu2_1": 0.1}, layer_terms=terms, normalization="relative")
@@ -54,6 +54,15 @@ def test_matches_are_held_for_a_round_and_searched_anew():
     held.release()
     assert held(features)[0] == first and held.matches.index is not index
     assert F.shape == (8, 9, 4)
+
+
+def test_evaluations_are_counted_over_the_rounds_of_held_matches():
+    result = transfer(
+        CONTENT, STYLE, net=NET, size=24, iterations=14, style_loss="patches", style_layers={"relu1_1": 1.0},
+        content_layers={}, scales=1,
+    )  # fmt: skip
+    counts = [row["evaluations"] for row in result.history]
+    assert len(counts) == 14 and all(one < other for one, other in zip(counts, counts[1:], strict=False))
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((10, 20), (15, 30)), ((20, 10), (36, 18)), ((36, 30), (36, 30))])

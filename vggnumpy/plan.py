@@ -187,8 +187,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
         raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
     if chosen.style_loss not in STYLE_LOSSES:
         raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {chosen.style_loss!r}")
-    if chosen.radius < 0 or chosen.components < 1:
-        raise InputError("the radius must not be negative and the components at least 1")
+    if chosen.radius < 0:
+        raise InputError(f"the radius must not be negative, got {chosen.radius}")
     if chosen.mask_way not in WAYS:
         raise InputError(f"masks are carried to layers by one of {', '.join(WAYS)}, got {chosen.mask_way!r}")
     if not 0 <= chosen.feather <= 1:

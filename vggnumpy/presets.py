@@ -67,8 +67,8 @@ class Settings:
         padding does to the border stays outside the picture.  0 extends nothing.
     style_loss : str
         One of `vggnumpy.style_terms.STYLE_LOSSES`: by Gram matrices, or by something that knows of places or patches.
-    radius, components : int
-        Of ``local`` and ``covariation``: of the windows, in positions of a layer, and of the content looked at.
+    radius : int
+        Of the windows of ``local`` and ``covariation``, in positions of a layer.
     mask_way : str
         How the masks of regions reach a layer, one of `vggnumpy.nets.masks.WAYS`.
     feather : float
@@ -98,7 +98,6 @@ class Settings:
     margin: int = 0
     style_loss: str = "gram"
     radius: int = 8
-    components: int = 8
     mask_way: str = "area"
     feather: float = 0.01
     first_step: float = 0.5

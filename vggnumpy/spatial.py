@@ -130,7 +130,7 @@ def content_masks(
 
 
 def region_styles(
-    placement: Placement, net: Network, images: Sequence[np.ndarray], layers: Sequence[LayerKey], way: str
+    placement: Placement, net: Network, images: Sequence[np.ndarray], masks: Sequence[dict[LayerKey, np.ndarray]]
 ) -> list[dict[LayerKey, RegionStatistics]]:
     """Return the Gram matrices of the regions of each style; of paintings for a region each, one style together.
 
@@ -140,18 +140,16 @@ def region_styles(
     net : Network
     images : sequence of ndarray, H×W×3, RGB 0–255, of the network's dtype
         The style pictures at the size they are used in.
-    layers : sequence of str or int
-    way : str
-        As for `content_masks`.
+    masks : sequence of dict
+        From `style_masks`, for these sizes; their layers are those of the Gram matrices.
     """
-    masks = style_masks(placement, net, [image.shape[:2] for image in images], layers, way)
     styles = [_statistics(net, image, own) for image, own in zip(images, masks, strict=True)]
     if all(isinstance(one, Regions) for one in placement.styles):
         return styles
     order = np.argsort(placement.styles)  # type: ignore[arg-type]
     together = {
         layer: RegionStatistics(*(np.concatenate([styles[i][layer][part] for i in order]) for part in (0, 1)))
-        for layer in layers
+        for layer in masks[0]
     }
     return [together]
 

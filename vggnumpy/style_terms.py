@@ -17,6 +17,7 @@ from vggnumpy.terms import LayerTerm
 STYLE_LOSSES = ("gram", "self-convolution", "autocorrelation", "local", "covariation", "patches")
 ALIGNED = ("self-convolution", "autocorrelation", "local")
 """Those that compare place with place: the style picture is brought to the content's size and proportions."""
+_COMPONENTS = 8  # principal components of the content that ``covariation`` looks at
 
 
 @dataclass
@@ -53,7 +54,6 @@ def style_terms(
     content: np.ndarray | None = None,
     content_layer: LayerKey | None = None,
     radius: int = 8,
-    components: int = 8,
     content_maps: Mapping[LayerKey, Any] | None = None,
     style_maps: Sequence[Mapping[LayerKey, Any]] | None = None,
 ) -> list[LayerTerm]:
@@ -76,8 +76,6 @@ def style_terms(
         What ``covariation`` takes for content: the picture and the layer.
     radius : int
         Of the windows of ``local`` and ``covariation``, in positions of the layer.
-    components : int
-        How many principal components of the content ``covariation`` looks at.
     content_maps, style_maps : dict and sequence of dict, optional
         Layer → semantic maps H×W×D at the layer's size, of the image and of each style picture, for ``patches``.
 
@@ -95,7 +93,7 @@ def style_terms(
     components_of_content = None
     if kind == "covariation":
         P = net.forward(content, extra)[0][extra[0]]
-        components_of_content = losses.content_components(P, min(components, P.shape[-1]))
+        components_of_content = losses.content_components(P, min(_COMPONENTS, P.shape[-1]))
     terms = []
     for number, (image, share) in enumerate(zip(images, shares, strict=True)):
         features, _ = net.forward(image, [*names, *extra])

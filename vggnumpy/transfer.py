@@ -232,8 +232,12 @@ class _Log:
 
     def begin_scale(self, canvas: Any, inside: tuple[slice, slice]) -> None:
         self._scale += 1
-        self._inside = inside
+        self._inside, self._evaluations = inside, 0
         self.best, self._best_loss = canvas[inside], np.inf
+
+    def end_round(self, evaluations: int) -> None:
+        """Remember the evaluations of a run of the optimiser; the next one at this scale counts from 0 again."""
+        self._evaluations += evaluations
 
     def __call__(self, intermediate_result: Any) -> None:
         canvas, loss = intermediate_result.x, float(intermediate_result.fun)
@@ -246,7 +250,7 @@ class _Log:
             size=(pixels.shape[0], pixels.shape[1]),
             iteration=len(self.history) + 1,
             iterations=self._iterations,
-            evaluations=int(intermediate_result.nfev),
+            evaluations=self._evaluations + int(intermediate_result.nfev),
             loss=loss,
             seconds=time.perf_counter() - self._began,
             _pixels=pixels,
@@ -262,18 +266,44 @@ def _canvas(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides
     return plan.backend.xp.asarray(canvas)
 
 
+@dataclass(frozen=True)
+class _Style:
+    """What stands for the style in the objective of one scale: pictures or their statistics at layers, or terms."""
+
+    images: list[Any] = field(default_factory=list)
+    layers: dict[LayerKey, float] = field(default_factory=dict)
+    weights: list[float] | None = None
+    regions: dict[LayerKey, Any] | None = None
+    terms: list[LayerTerm] = field(default_factory=list)
+
+
 def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
     """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
-    settings, layers = plan.settings, plan.settings.style_layers or {}
+    settings = plan.settings
     content = _canvas(plan, plan.content, shape, sides)
-    styles: list[Any] = []
-    weights, masks, terms = plan.style_weights, None, list[LayerTerm]()
-    own: dict[LayerKey, Any] | None = None
-    maps = None
-    if settings.style_loss in ALIGNED:
-        images = [to_host(_canvas(plan, cropped(one, shape), shape, sides)) for one in plan.styles]
-    else:
-        images = [resize(one, style_size(settings, one, shape)).astype(net.dtype) for one in plan.styles]
+    style = _style(plan, content, shape, sides)
+    return Objective(
+        net,
+        content,
+        style.images,
+        settings.content_layers,
+        style.layers,
+        settings.normalization,
+        settings.size_penalty,
+        settings.variation,
+        size_power=settings.size_power,
+        variation_beta=settings.variation_beta,
+        style_weights=style.weights,
+        regions=style.regions,
+        layer_terms=style.terms,
+        precision=settings.precision,
+    )
+
+
+def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _Style:
+    """Return the style at one scale: of whole pictures, of regions, or in place of Gram matrices."""
+    settings, layers, backend = plan.settings, plan.settings.style_layers or {}, plan.backend
+    images, own, maps = _style_images(plan, shape, sides), None, None
     if plan.placement is not None:
         own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
         sizes = [image.shape[:2] for image in images]
@@ -284,38 +314,27 @@ def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -
             plan.net,
             layers,
             images,
-            weights,
+            plan.style_weights,
             settings.normalization,
             content=to_host(content),
             content_layer=next(iter(settings.content_layers or {}), None),
             radius=settings.radius,
-            components=settings.components,
             content_maps=own,
             style_maps=maps,
         )
-    elif plan.placement is not None and own is not None:
-        styles = region_styles(plan.placement, plan.net, images, list(layers), settings.mask_way)
-        weights = weights if len(styles) == len(images) else [1.0]
-        styles = [on_device(one, plan.backend) for one in styles]
-        masks = on_device(own, plan.backend)
-    else:
-        styles = [plan.backend.xp.asarray(one) for one in images]
-    return Objective(
-        net,
-        content,
-        styles,
-        settings.content_layers,
-        {} if terms else layers,
-        settings.normalization,
-        settings.size_penalty,
-        settings.variation,
-        size_power=settings.size_power,
-        variation_beta=settings.variation_beta,
-        style_weights=weights if styles else [],
-        regions=masks,
-        layer_terms=terms,
-        precision=settings.precision,
-    )
+        return _Style(terms=terms)
+    if plan.placement is None or own is None or maps is None:
+        return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights)
+    styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]
+    weights = plan.style_weights if len(styles) == len(images) else [1.0]
+    return _Style(styles, layers, weights, on_device(own, backend))
+
+
+def _style_images(plan: Plan, shape: tuple[int, int], sides: Sides) -> list[np.ndarray]:
+    """Return the style pictures at the size they have at one scale."""
+    if plan.settings.style_loss in ALIGNED:
+        return [to_host(_canvas(plan, cropped(one, shape), shape, sides)) for one in plan.styles]
+    return [resize(one, style_size(plan.settings, one, shape)).astype(plan.net.dtype) for one in plan.styles]
 
 
 def _descend(
@@ -327,6 +346,7 @@ def _descend(
     while True:
         count = min(left, _HELD) if held else left
         result = minimize(objective, canvas, method=method, maxiter=count, callback=log, **options)
+        log.end_round(result.nfev)
         left -= count
         if left <= 0 or not result.nit:
             return result
