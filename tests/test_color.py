@@ -1,9 +1,11 @@
-"""CIELAB against published values and back, in both precisions."""
+"""CIELAB and YIQ against published values and back, in both precisions."""
+
+import colorsys
 
 import numpy as np
 import pytest
 
-from vggnumpy.color import lab_to_srgb, srgb_to_lab
+from vggnumpy.color import lab_to_srgb, srgb_to_lab, srgb_to_yiq, yiq_to_srgb
 from vggnumpy.errors import InputError
 
 # CIELAB (D65) of sRGB colours as colour calculators on the web print them, to two decimals.
@@ -48,7 +50,22 @@ def test_both_pieces_of_each_curve_meet():
         np.testing.assert_allclose(below, above, atol=1e-5)
 
 
-@pytest.mark.parametrize("convert", [srgb_to_lab, lab_to_srgb])
+@pytest.mark.parametrize("rgb", PUBLISHED)
+def test_yiq_is_that_of_the_standard_library_up_to_the_rounding_of_its_weights(rgb):
+    np.testing.assert_allclose(srgb_to_yiq(rgb) / 255, colorsys.rgb_to_yiq(*np.divide(rgb, 255)), atol=0.005)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("float64", 1e-10)])
+def test_yiq_and_back_is_where_it_began_and_grey_has_no_chroma(dtype, tolerance):
+    rgb = np.random.default_rng(0).uniform(-20, 275, (7, 5, 3)).astype(dtype)
+    back = yiq_to_srgb(srgb_to_yiq(rgb))
+    assert back.dtype == dtype
+    np.testing.assert_allclose(back, rgb, atol=tolerance)
+    grey = srgb_to_yiq(np.full((3,), 77, dtype))
+    np.testing.assert_allclose(grey, [77, 0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("convert", [srgb_to_lab, lab_to_srgb, srgb_to_yiq, yiq_to_srgb])
 def test_other_shapes_are_refused(convert):
     with pytest.raises(InputError, match=r"three numbers each along the last axis, found shape \(4, 2\)"):
         convert(np.zeros((4, 2)))

@@ -30,8 +30,9 @@ ROOMS = {
     "checks": {"training", "engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},
-    "formats": {"nets", "ops", "backend", "images", "files", "errors"},
+    "formats": {"multiscale", "losses", "nets", "ops", "backend", "images", "files", "errors"},
     "color": {"errors"},
+    "color_control": {"color", "errors"},
     "regions": {"color", "area", "errors"},
     "masks": {"regions", "color", "errors"},
     "measures": {"regions", "color", "errors"},
@@ -40,6 +41,10 @@ ROOMS = {
     "spatial": {"masks", "regions", "engine", "styles", "losses", "nets", "ops", "backend", "errors"},
     "style_terms": {"terms", "engine", "losses", "nets", "errors"},
     "presets": {"nets", "losses", "errors"},
+    "multiscale": {
+        *("estimate", "presets", "engine", "styles", "losses", "nets", "backend", "images", "files", "system", "errors")
+    },
+    "style_mixing": {"multiscale", "styles", "losses", "images", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},
     "evaluate": {"nets", "images", "backend", "errors"},

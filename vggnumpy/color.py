@@ -1,4 +1,4 @@
-r"""CIELAB from sRGB and back: distances between colours as the eye sees them.
+r"""CIELAB and YIQ from sRGB and back: distances between colours as the eye sees them, and brightness apart from colour.
 
 Pillow (LittleCMS) has the conversion too, but in 8 bits a channel, for the white of print, and not back from floats:
 a* and b* come in whole steps.  SciPy has none.  So the definition is written out here, in floating point.
@@ -11,6 +11,13 @@ a* and b* come in whole steps.  SciPy has none.  So the definition is written ou
 
 T: column i is a multiple of the XYZ of primary i, (x/y, 1, (1−x−y)/y) from its chromaticity, and the three multiples
 are those for which the columns add up to the white.  XYZ is divided by the white, so a grey has a* = b* = 0.
+
+And YIQ, the space of American colour television, a matrix away from R'G'B' as the file has them (ITU-R BT.470, NTSC):
+
+    Y = 0.299 R + 0.587 G + 0.114 B,    I = 0.74 (R − Y) − 0.27 (B − Y),    Q = 0.48 (R − Y) + 0.41 (B − Y)
+
+Y is in grey levels, 0–255, and a grey has I = Q = 0.  It knows nothing of how the eye sees: steps of one length are not
+seen as equally long.  It is what Gatys et al. separate brightness from colour with, and it is quick.
 """
 
 from typing import Any
@@ -32,6 +39,9 @@ def _xyz(chromaticity: NDArray[np.float64]) -> NDArray[np.float64]:
 # Linear RGB → XYZ relative to the white.
 _TO_XYZ = _xyz(_PRIMARIES) * np.linalg.solve(_xyz(_PRIMARIES), _xyz(_WHITE)) / _xyz(_WHITE)[:, None]
 _BEND = 6 / 29  # f's cube root begins at the cube of this
+_LUMA = np.array([0.299, 0.587, 0.114])
+_IQ = np.array([[0.74, -0.27], [0.48, 0.41]]) @ (np.eye(3)[[0, 2]] - _LUMA)  # of R − Y and B − Y
+_TO_YIQ = np.vstack([_LUMA, _IQ])
 
 
 def srgb_to_lab(rgb: ArrayLike) -> NDArray[np.floating]:
@@ -98,6 +108,62 @@ def lab_to_srgb(lab: ArrayLike) -> NDArray[np.floating]:
     linear = xyz @ np.linalg.inv(_TO_XYZ).T.astype(dtype)
     curved = dtype.type(1.055) * np.maximum(linear, 0) ** dtype.type(1 / 2.4) - dtype.type(0.055)
     rgb: NDArray[np.floating] = np.where(linear <= 0.04045 / 12.92, linear * dtype.type(12.92), curved) * 255
+    return rgb
+
+
+def srgb_to_yiq(rgb: ArrayLike) -> NDArray[np.floating]:
+    """Convert RGB to YIQ.
+
+    Parameters
+    ----------
+    rgb : array_like, …×3
+        RGB, 0–255; values outside are taken as they are.
+
+    Returns
+    -------
+    ndarray, …×3
+        Y (0–255), I, Q, in grey levels; float32 for float32, else float64.
+
+    Raises
+    ------
+    InputError
+        If the last axis has not three entries.
+
+    Examples
+    --------
+    >>> srgb_to_yiq([255, 0, 0]).round(1)
+    array([ 76.2, 152.8,  53.2])
+    """
+    values, dtype = _triples(rgb, "RGB")
+    yiq: NDArray[np.floating] = values @ _TO_YIQ.T.astype(dtype)
+    return yiq
+
+
+def yiq_to_srgb(yiq: ArrayLike) -> NDArray[np.floating]:
+    """Convert YIQ to RGB; the inverse of `srgb_to_yiq`, nothing is clipped.
+
+    Parameters
+    ----------
+    yiq : array_like, …×3
+        Y, I, Q.
+
+    Returns
+    -------
+    ndarray, …×3
+        RGB, 0–255 for colours that RGB has, outside for others; float32 for float32, else float64.
+
+    Raises
+    ------
+    InputError
+        If the last axis has not three entries.
+
+    Examples
+    --------
+    >>> yiq_to_srgb([128, 0, 0]).round(6)
+    array([128., 128., 128.])
+    """
+    values, dtype = _triples(yiq, "YIQ")
+    rgb: NDArray[np.floating] = values @ np.linalg.inv(_TO_YIQ).T.astype(dtype)
     return rgb
 
 
