@@ -126,6 +126,55 @@ def mean_style(styles: Sequence[Style]) -> dict[LayerKey, GramStatistics]:
     return {layer: _mixture(styles, layer, [1 / len(styles)] * len(styles)) for layer in styles[0]}
 
 
+def mix_styles(styles: Sequence[Style], weights: Sequence[float]) -> dict[LayerKey, GramStatistics]:
+    """Return a mixture of styles: Σ w_n G_n/M_n at each layer, the weights scaled to add up to 1.
+
+    Two styles with the weights 1 − t and t are the point t of the way from one to the other.  A mixture of Gram
+    matrices is a Gram matrix that features can have, because a sum of positive semidefinite matrices with weights that
+    are not negative is one.  It stands for the weighted sum of the styles' losses as `mean_style` stands for their
+    sum: there the weights are 1/N each.  Like there, a style with large Gram matrices prevails over one with small
+    ones.
+
+    Parameters
+    ----------
+    styles : sequence of style
+        Dictionaries layer → (Gram matrix summed over its positions, number of positions), with the same layers.
+    weights : sequence of float
+        One for each style, not negative, not all 0.
+
+    Returns
+    -------
+    dict
+        Layer → `GramStatistics`, the matrix per position: its count is 1.  In the dtype of the styles.
+
+    Raises
+    ------
+    InputError
+        As for `mean_style`; or if the weights do not fit.
+    TypeError
+        If the dtypes differ.
+    """
+    _check_styles(styles)
+    shares = mixture_shares(weights, len(styles))
+    return {layer: _mixture(styles, layer, shares) for layer in styles[0]}
+
+
+def mixture_shares(weights: Sequence[float], count: int) -> list[float]:
+    """Return the weights of a mixture scaled to add up to 1.
+
+    Raises
+    ------
+    InputError
+        If there are not `count` of them, one is negative, or they do not add up to something positive and finite.
+    """
+    given = [float(weight) for weight in weights]
+    if len(given) != count:
+        raise InputError(f"{count} styles need as many weights, got {len(given)}")
+    if not all(weight >= 0 for weight in given) or not 0 < sum(given) < np.inf:
+        raise InputError(f"the weights of a mixture must not be negative and add up to more than 0, got {given}")
+    return [weight / sum(given) for weight in given]
+
+
 def eigengram(styles: Sequence[Style], stacked: bool = False) -> dict[LayerKey, GramStatistics]:
     r"""Return the eigengram of several styles: their mean, projected on the principal eigenvector of all their Grams.
 

@@ -1,4 +1,4 @@
-"""A look at an HDF5 file's bytes before the HDF5 library is let at them.
+"""A look at an HDF5 file's bytes before the HDF5 library is let at them, and at its arrays before they are read.
 
 The library checks most of what it reads, and gives up with an error.  One thing it follows blindly (2.0 and before)
 is the list of free places in a group's heap of names: one flipped bit can lead it in a circle, in which it takes
@@ -9,8 +9,10 @@ offset of the next one and its own length.  Source: the HDF5 file format specifi
 """
 
 import mmap
+from collections.abc import Sequence
 from io import BufferedReader
 from itertools import count
+from typing import Any
 
 from vggnumpy.formats.reading import RefusedError
 
@@ -47,3 +49,32 @@ def check_hdf5(stream: BufferedReader, base: int = 0) -> None:
                 start = base + address + place
                 place = int.from_bytes(data[start : start + 8], "little")
             at = data.find(b"HEAP", at + 4)
+
+
+def stored_datasets(file: Any) -> dict[str, Any]:
+    """Return every dataset stored in an open file itself: links to other files or places are not followed."""
+    import h5py
+
+    found: dict[str, Any] = {}
+
+    def collect(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    file.visititems(collect)
+    return found
+
+
+def check_stored(name: str, dataset: Any, dtypes: Sequence[str]) -> None:
+    """Check a dataset's dtype, and that the file can hold as many numbers as the shape claims.
+
+    Raises
+    ------
+    RefusedError
+    """
+    if dataset.dtype.name not in dtypes:
+        raise RefusedError(f"{name} is {dataset.dtype}, expected one of {', '.join(dtypes)}")
+    # No filter of HDF5 shrinks data more than about a thousandfold: less means numbers left out, or a shape
+    # made up to exhaust the memory.
+    if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() * 1100 < dataset.nbytes:
+        raise RefusedError(f"the numbers of {name} are not all in the file")

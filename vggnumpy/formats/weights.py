@@ -21,7 +21,7 @@ import numpy as np
 from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import atomic_path, open_input, reason
-from vggnumpy.formats.hdf5_guard import check_hdf5
+from vggnumpy.formats.hdf5_guard import check_hdf5, check_stored, stored_datasets
 from vggnumpy.formats.reading import RefusedError
 from vggnumpy.nets.network import CHANNEL_ORDERS, POOLINGS, Network
 from vggnumpy.nets.tables import KINDS, PARTS, Layer, check_parts, check_table, table_from_dicts, table_to_dicts
@@ -148,10 +148,10 @@ def read_weights(path: PathLike, dtype: str = "float32") -> Network:
             attributes = {"training": "", **{name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}}
             _check_attributes(attributes)
             table = _parse_table(attributes["layers"])
-            datasets = _datasets(file)
+            datasets = stored_datasets(file)
             _check_shapes(table, {name: dataset.shape for name, dataset in datasets.items()})
             for name, dataset in datasets.items():
-                _check_storage(name, dataset)
+                check_stored(name, dataset, STORED_DTYPES)
             stored = {name: _numbers(datasets[name]) for name in _dataset_names(table)}
         for name, array in stored.items():
             _check_finite(name, array)
@@ -349,20 +349,6 @@ def _dataset_names(table: tuple[Layer, ...]) -> list[str]:
     return [f"{layer.name}/{part}" for layer in table for part in PARTS.get(layer.kind, ())]
 
 
-def _datasets(file: Any) -> dict[str, Any]:
-    """Return every dataset stored in the file itself: links to other files or places are not followed."""
-    import h5py
-
-    found: dict[str, Any] = {}
-
-    def collect(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    file.visititems(collect)
-    return found
-
-
 def _check_shapes(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) -> None:
     """Check that exactly the datasets of the table are there, with the shapes that it asks for."""
     names = _dataset_names(table)
@@ -377,16 +363,6 @@ def _check_shapes(table: tuple[Layer, ...], shapes: dict[str, tuple[int, ...]]) 
     check_table(table, 3, {layer.name: shapes[f"{layer.name}/weight"] for layer in owners})
     for layer in owners:
         check_parts(layer, tuple(shapes[f"{layer.name}/{part}"] for part in PARTS[layer.kind]))
-
-
-def _check_storage(name: str, dataset: Any) -> None:
-    """Check the dtype, and that the file can hold as many numbers as the shape claims."""
-    if dataset.dtype.name not in STORED_DTYPES:
-        raise InputError(f"{name} is {dataset.dtype}, expected one of {', '.join(STORED_DTYPES)}")
-    # No filter of HDF5 shrinks data more than about a thousandfold: less means numbers left out, or a shape
-    # made up to exhaust the memory.
-    if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() * 1100 < dataset.nbytes:
-        raise InputError(f"the numbers of {name} are not all in the file")
 
 
 def _numbers(dataset: Any) -> np.ndarray:
