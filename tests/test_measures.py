@@ -5,7 +5,15 @@ import pytest
 
 from vggnumpy.color import lab_to_srgb, srgb_to_lab
 from vggnumpy.errors import InputError
-from vggnumpy.measures import border_ratios, local_contrast, region_color_distances, region_colors
+from vggnumpy.measures import (
+    border_ratios,
+    color_distance,
+    layout_correlation,
+    local_contrast,
+    region_color_distances,
+    region_colors,
+    ssim,
+)
 from vggnumpy.regions import feather, hard_regions
 
 RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 255, 0)
@@ -96,3 +104,58 @@ def test_other_numbers_of_regions_and_lost_regions_are_refused():
         region_color_distances(painted(), halves(), painted(), three)
     with pytest.raises(InputError, match="region blue is nowhere the heaviest at 1×1 pixels"):
         region_colors(np.zeros((1, 1, 3)), halves())
+
+
+def noisy(seed=1, shape=(24, 31, 3)):
+    return np.random.default_rng(seed).uniform(0, 255, shape)
+
+
+def test_the_colour_distance_is_the_mean_over_the_pixels():
+    a = np.zeros((4, 5, 3))
+    b = a.copy()
+    b[:2] = 255
+    assert color_distance(a, b) == pytest.approx(50, abs=0.01)
+    assert color_distance(a, a) == 0
+    assert color_distance(a - 50, b * 2) == color_distance(a, b)
+
+
+def test_structural_similarity_is_the_formula_window_by_window():
+    a, b = noisy(1), noisy(1) * 0.5 + noisy(2) * 0.3
+    weights = np.exp(-np.add.outer(np.arange(-5, 6) ** 2, np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    luma = np.array([0.299, 0.587, 0.114])
+    values = []
+    for i, j in np.ndindex(24 - 10, 31 - 10):
+        x, y = (one[i : i + 11, j : j + 11] @ luma for one in (a, b))
+        mx, my = (weights * x).sum(), (weights * y).sum()
+        vx, vy = (weights * (x - mx) ** 2).sum(), (weights * (y - my) ** 2).sum()
+        common = (weights * (x - mx) * (y - my)).sum()
+        value = (2 * mx * my + 6.5025) * (2 * common + 58.5225)
+        values.append(value / ((mx**2 + my**2 + 6.5025) * (vx + vy + 58.5225)))
+    assert ssim(a, b) == pytest.approx(np.mean(values), abs=1e-9)
+    assert ssim(a, a) == pytest.approx(1) and abs(ssim(a, noisy(3))) < 0.1
+
+
+def test_the_layout_is_what_is_left_without_the_textures():
+    light = np.zeros((64, 96, 3))
+    light[:32] = 100
+    light += 50
+    textures = noisy(1, (64, 96, 3)) - 127.5, noisy(2, (64, 96, 3)) - 127.5
+    a, b = (light + 0.3 * one for one in textures)
+    assert layout_correlation(a, b) > 0.95
+    assert layout_correlation(a, b[::-1]) < -0.95
+    assert abs(layout_correlation(a, b.transpose(1, 0, 2)[:64].repeat(2, axis=1)[:, :96])) < 0.3
+    assert layout_correlation(a, b, 1 / 200) < layout_correlation(a, b)
+
+
+@pytest.mark.parametrize("measure", [color_distance, ssim, layout_correlation])
+def test_two_pictures_must_have_one_size(measure):
+    with pytest.raises(InputError, match="two pictures H×W×3 of one size"):
+        measure(noisy(), noisy(2, (24, 30, 3)))
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(InputError, match="11×11 pixels at least, got 31×10"):
+        ssim(noisy()[:10], noisy()[:10])
+    with pytest.raises(InputError, match="one lightness"):
+        layout_correlation(noisy(), np.full((24, 31, 3), 7))

@@ -4,6 +4,9 @@ A picture painted region by region can fail in two ways that an eye sees at once
 the part of the painting that it was to take its style from; and along the borders there may be a dull, grey or smeared
 band, or a glowing one.  `region_color_distances` and `border_ratios` measure the two.  Positions belong to their
 heaviest region, so that soft regions are judged as hard ones.
+
+Two pictures of one size are compared place by place: `color_distance` by colour, `ssim` by structure, and
+`layout_correlation` by where they are light and where dark, strokes and textures left aside.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from vggnumpy.color import srgb_to_lab
+from vggnumpy.color import srgb_to_lab, srgb_to_yiq
 from vggnumpy.errors import InputError
 from vggnumpy.regions import Regions
 
@@ -25,6 +28,9 @@ CONTRAST_RADIUS = 3
 
 FEWEST = 100
 """A border or an interior with fewer pixels than this, on either side, is too short to be judged."""
+
+SSIM_RADIUS = 5
+"""Windows of 11 × 11 pixels, weighted by a Gaussian of deviation 1.5."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,104 @@ def border_ratios(image: ArrayLike, regions: Regions, width: float = 6) -> list[
         pixels = int(sum(part.sum() for part in sides))
         ratios.append(BorderRatios((regions.names[i], regions.names[j]), saturation, contrast, pixels))
     return ratios
+
+
+def color_distance(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the mean colour difference of two pictures, place by place.
+
+        mean over p of ΔE76(p) = ‖Lab_a(p) − Lab_b(p)‖
+
+    2.3 is about what an eye can just tell apart, in large even patches.
+
+    Parameters
+    ----------
+    a, b : array_like, H×W×3
+        RGB, 0–255; clipped to that.
+
+    Raises
+    ------
+    InputError
+        If they are not two pictures of one size.
+    """
+    lab_a, lab_b = (srgb_to_lab(one) for one in _two_pictures(a, b))
+    return float(np.linalg.norm(lab_a - lab_b, axis=-1).mean())
+
+
+def ssim(a: ArrayLike, b: ArrayLike) -> float:
+    r"""Return the structural similarity of two pictures: 1 for the same, about 0 for unrelated ones.
+
+    Of the luminances Y, 0–255, with means μ, variances σ² and covariance σ_ab over windows of 11 × 11 pixels weighted
+    by a Gaussian of deviation 1.5, C₁ = (0.01·255)², C₂ = (0.03·255)², and the mean taken over all windows that lie in
+    the picture:
+
+        SSIM = mean of (2 μ_a μ_b + C₁)(2 σ_ab + C₂) / ((μ_a² + μ_b² + C₁)(σ_a² + σ_b² + C₂))
+
+    Wang, Bovik, Sheikh and Simoncelli, *Image Quality Assessment*, 2004, equation 13, at the pictures' own size.
+
+    Parameters
+    ----------
+    a, b : array_like, H×W×3
+        RGB, 0–255; clipped to that.
+
+    Raises
+    ------
+    InputError
+        If they are not two pictures of one size, or smaller than a window.
+    """
+    pictures = _two_pictures(a, b)
+    height, width = pictures[0].shape[:2]
+    if min(height, width) <= 2 * SSIM_RADIUS:
+        window = 2 * SSIM_RADIUS + 1
+        raise InputError(f"the structural similarity needs {window}×{window} pixels at least, got {width}×{height}")
+    y_a, y_b = (srgb_to_yiq(one)[..., 0] for one in pictures)
+
+    def blurred(values: NDArray[Any]) -> NDArray[np.float64]:
+        inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
+        means: NDArray[np.float64] = ndimage.gaussian_filter(values, 1.5, radius=SSIM_RADIUS)[inside, inside]
+        return means
+
+    mean_a, mean_b = blurred(y_a), blurred(y_b)
+    spread_a, spread_b = blurred(y_a**2) - mean_a**2, blurred(y_b**2) - mean_b**2
+    common = blurred(y_a * y_b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    ratio = (2 * mean_a * mean_b + c1) * (2 * common + c2)
+    ratio /= (mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2)
+    return float(ratio.mean())
+
+
+def layout_correlation(a: ArrayLike, b: ArrayLike, width: float = 1 / 32) -> float:
+    """Return how far two pictures are light and dark in the same places: 1 if they are, about 0 if unrelated.
+
+    Pearson's correlation of their luminances after a Gaussian, which takes strokes and textures away.
+
+    Parameters
+    ----------
+    a, b : array_like, H×W×3
+        RGB, 0–255; clipped to that.
+    width : float
+        Deviation of the Gaussian, in parts of the long side.
+
+    Raises
+    ------
+    InputError
+        If they are not two pictures of one size, or one of them is of one lightness everywhere.
+    """
+    pictures = _two_pictures(a, b)
+    sigma = width * max(pictures[0].shape)
+    smooth = [ndimage.gaussian_filter(srgb_to_yiq(one)[..., 0], sigma, mode="nearest") for one in pictures]
+    x, y = (one - one.mean() for one in smooth)
+    scale = float(np.sqrt((x**2).mean() * (y**2).mean()))
+    if min(np.ptp(one) for one in smooth) < 1e-6:
+        raise InputError("layouts are compared by what is light and what dark, and one picture has one lightness")
+    return float((x * y).mean() / scale)
+
+
+def _two_pictures(a: ArrayLike, b: ArrayLike) -> list[NDArray[np.float64]]:
+    pictures = [np.asarray(one, np.float64) for one in (a, b)]
+    shapes = [one.shape for one in pictures]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 3 or shapes[0][2] != 3:
+        raise InputError(f"expected two pictures H×W×3 of one size, found shapes {shapes[0]} and {shapes[1]}")
+    return [one.clip(0, 255) for one in pictures]
 
 
 def _lab_and_labels(image: ArrayLike, regions: Regions) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
