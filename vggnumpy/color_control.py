@@ -333,6 +333,26 @@ def controlled(
     return content, list(styles)
 
 
+def recolored(
+    content: NDArray[np.floating], styles: Sequence[NDArray[np.floating]], weights: Sequence[float]
+) -> NDArray[np.floating]:
+    """Return the content with the colours of its styles, their mean and covariance, and no stroke of theirs.
+
+    Parameters
+    ----------
+    content : ndarray, H×W×3
+    styles : sequence of ndarray, H×W×3
+    weights : sequence of float
+        Adding up to 1.
+
+    Returns
+    -------
+    ndarray, H×W×3
+        By principal axes; not clipped.
+    """
+    return match_colors(content, pooled([color_statistics(one) for one in styles], weights))
+
+
 def finished(kind: str, pixels: NDArray[np.floating], content: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return a painted picture with its colours: where brightness alone was painted, the content's chroma put back.
 

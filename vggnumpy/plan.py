@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import NUMPY, Backend
+from vggnumpy.color_control import COLORS, controlled
 from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
@@ -41,6 +42,9 @@ class Plan:
         With every layer named.
     content : ndarray, H×W×3, float32
     styles : list of ndarray, H×W×3, float32
+        These two after colour control: what is painted from.
+    colored : ndarray, H×W×3, float32
+        The content in its own colours.
     style_weights : list of float
         Adding up to 1.
     start : ndarray
@@ -59,6 +63,7 @@ class Plan:
     net: Network
     settings: Settings
     content: np.ndarray = field(repr=False)
+    colored: np.ndarray = field(repr=False)
     styles: list[np.ndarray] = field(repr=False)
     style_weights: list[float]
     start: np.ndarray = field(repr=False)
@@ -104,6 +109,8 @@ def plan_transfer(
         network = lean  # a VGG's classifier takes six times the memory of its convolutions
     content_pixels = _pixels(content)
     styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
+    colored = content_pixels
+    content_pixels, styles = controlled(chosen.color, content_pixels, styles)
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)
@@ -111,12 +118,15 @@ def plan_transfer(
         raise InputError(f"the style loss {chosen.style_loss} is computed on the CPU only: use device cpu")
     if chosen.precision != "fp32" and backend is NUMPY:
         raise InputError(f"precision {chosen.precision} needs a CUDA GPU: use precision fp32, or device cuda")
+    if placement is not None and chosen.color == "recolor":
+        raise InputError("recolor gives the whole picture the style's colours: leave the masks out")
     if placement is not None:
         _check_placement(placement, network, chosen, styles, sizes, style_weights)
     return Plan(
         network,
         chosen,
         content_pixels,
+        colored,
         styles,
         _shares(style_weights, len(styles)),
         _start(chosen, content_pixels, styles, sizes[0], seed),
@@ -183,6 +193,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
             raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
     if not isinstance(chosen.start, (str, Path)):
         raise InputError("start must be content, noise, style or the path of an image")
+    if chosen.color not in COLORS:
+        raise InputError(f"the colours must be one of {', '.join(COLORS)}, got {chosen.color!r}")
     if chosen.precision not in PRECISIONS:
         raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
     if chosen.style_loss not in STYLE_LOSSES:
@@ -260,7 +272,8 @@ def _bytes_at(
         [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
     )
     sizes = [style_size(settings, one, shape) for one in styles]
-    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions)
+    whole = settings.style_loss != "gram"
+    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions, whole)
 
 
 def free_memory(backend: Backend) -> int | None:

@@ -75,6 +75,8 @@ class Settings:
         Width of the band in which neighbouring regions blend, in parts of the long side; 0 keeps the mask's own edges.
     first_step : float
         Mean change of a pixel in the first step of L-BFGS, in grey levels.
+    color : str
+        Whose colours the result has, one of `vggnumpy.color_control.COLORS`.
     precision : str
         On a GPU: ``"fp32"``, ``"tf32"`` or ``"bf16"``, see `vggnumpy.engine.cuda`.
     """
@@ -101,6 +103,7 @@ class Settings:
     mask_way: str = "area"
     feather: float = 0.01
     first_step: float = 0.5
+    color: str = "style"
     precision: str = "fp32"
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vggnumpy.backend import select_device, to_host
+from vggnumpy.color_control import finished, recolored
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
@@ -61,11 +62,12 @@ class Progress:
     loss: float
     seconds: float
     _pixels: Any = field(repr=False)
+    _finish: Callable[[np.ndarray], np.ndarray] = field(repr=False)
 
     @property
     def pixels(self) -> np.ndarray:
         """The current image, H×W×3, unclamped, brought over from its device.  Not to be written to."""
-        return to_host(self._pixels)
+        return self._finish(to_host(self._pixels))
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,17 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
     """Carry out a planned transfer; see `transfer`."""
     settings, pixels = plan.settings, plan.start
     net = network_on(plan.net, plan.backend)
-    log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback)
-    interrupted = False
+
+    def finish(painted: np.ndarray) -> np.ndarray:
+        return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
+
+    log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback, finish)
+    interrupted, message = False, "recoloured, nothing painted"
     terms: dict[str, float] = {}
-    for shape, count in zip(plan.sizes, plan.iterations, strict=True):
+    steps = list(zip(plan.sizes, plan.iterations, strict=True))
+    if settings.color == "recolor":
+        pixels, steps = recolored(resize(plan.colored, plan.sizes[-1]), plan.styles, plan.style_weights), []
+    for shape, count in steps:
         sides = canvas_sides(settings, shape)
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
         objective = None  # its memory is free before the next one's is taken
@@ -203,6 +212,7 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
         except KeyboardInterrupt:
             pixels, terms, message, interrupted = to_host(log.best), {}, "interrupted", True
             break
+    pixels = finish(pixels)
     return TransferResult(
         image=to_uint8(pixels),
         pixels=pixels,
@@ -223,11 +233,18 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
 class _Log:
     """The optimiser's callback: writes the history, keeps the best image of a scale, tells the caller."""
 
-    def __init__(self, start: Any, scales: int, iterations: int, callback: Callable[[Progress], None] | None):
+    def __init__(
+        self,
+        start: Any,
+        scales: int,
+        iterations: int,
+        callback: Callable[[Progress], None] | None,
+        finish: Callable[[np.ndarray], np.ndarray],
+    ):
         self.best = start
         self.history: list[dict[str, Any]] = []
         self._scale, self._scales, self._iterations = 0, scales, iterations
-        self._callback = callback
+        self._callback, self._finish = callback, finish
         self._began = time.perf_counter()
 
     def begin_scale(self, canvas: Any, inside: tuple[slice, slice]) -> None:
@@ -254,8 +271,9 @@ class _Log:
             loss=loss,
             seconds=time.perf_counter() - self._began,
             _pixels=pixels,
+            _finish=self._finish,
         )
-        self.history.append({key: value for key, value in vars(progress).items() if key != "_pixels"})
+        self.history.append({key: value for key, value in vars(progress).items() if not key.startswith("_")})
         if self._callback is not None:
             self._callback(progress)
 
