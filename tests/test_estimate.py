@@ -42,6 +42,12 @@ def test_a_transfer_takes_what_its_larger_part_takes(net):
     assert huge == evaluation_bytes(net, [], STYLE, (4096, 4096))
 
 
+def test_whole_feature_maps_are_counted(net):
+    features = 512 * 512 * 4 * sum(channels / 4**block for block, channels in enumerate((64, 128, 256, 512, 512)))
+    grams, whole = (transfer_bytes(net, [], STYLE, (512, 512), [(256, 256)], whole=one) for one in (False, True))
+    assert whole - grams == pytest.approx(5 * features)
+
+
 def test_time_is_scaled_by_the_area():
     net = random_network(chain([conv("conv1", 4), relu("relu1"), conv("conv2", 4), relu("relu2")]), dtype="float32")
     assert evaluation_seconds(net, ["relu2"], (64, 48)) > 0
@@ -58,4 +64,9 @@ def test_the_command_says_both_and_writes_nothing(tmp_path, monkeypatch, capsys)
     memory, seconds = capsys.readouterr().out.splitlines()
     assert memory.startswith("memory: 0.") and " GB" in memory
     assert seconds.startswith("time: ") and "an evaluation of 80×60 pixels" in seconds
+    command = ["transfer", "content.png", "style.png", "-o", "out.png", "--weights", "random", "--style-loss", "local"]
+    assert main([*command, "--estimate"]) == 0
+    memory, seconds = capsys.readouterr().out.splitlines()
+    assert memory.startswith("memory: roughly 0.")
+    assert seconds == "time: unknown for the style loss local"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["content.png", "style.png"]

@@ -62,7 +62,7 @@ def test_evaluations_are_counted_over_the_rounds_of_held_matches():
         content_layers={}, scales=1,
     )  # fmt: skip
     counts = [row["evaluations"] for row in result.history]
-    assert len(counts) == 14 and all(one < other for one, other in zip(counts, counts[1:], strict=False))
+    assert len(counts) == 14 and counts == sorted(set(counts))
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((10, 20), (15, 30)), ((20, 10), (36, 18)), ((36, 30), (36, 30))])

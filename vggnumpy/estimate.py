@@ -17,6 +17,7 @@ from vggnumpy.nets.tables import INPUT
 # L-BFGS holds ten pairs of vectors and eight more, three float32 numbers for a pixel in each.
 OPTIMIZER_BYTES = 28 * 12
 _PLANNED = 1 << 24  # pixels up to which a plan is made; it has a list of all blocks
+_WHOLE = 5  # arrays of a style layer's size: target, derivative and what a loss of whole feature maps has in work
 _TIMED = 256  # side of the image that is evaluated to see how fast the machine is
 
 
@@ -47,10 +48,9 @@ def evaluation_bytes(
     height, width = shape
     content, style = set(content), set(style)
     taps = content | style
-    if backend is not NUMPY and regions:
-        return height * width * _reference_bytes_per_pixel(net, taps)
     if backend is not NUMPY:
-        there = cuda_plan_for(net, style, content, (height, width, 3), precision, current_device(backend.xp))
+        device = current_device(backend.xp)
+        there = None if regions else cuda_plan_for(net, style, content, (height, width, 3), precision, device)
         if there is None:
             return height * width * _reference_bytes_per_pixel(net, taps)
         return float(there.nbytes + sum(there.buffers[there.taps[layer].features].nbytes for layer in content))
@@ -72,10 +72,18 @@ def transfer_bytes(
     backend: Backend = NUMPY,
     precision: str = "fp32",
     regions: bool = False,
+    whole: bool = False,
 ) -> float:
-    """Return how many bytes a transfer takes at a canvas size, its style images having sizes of their own."""
-    where = backend, precision, regions
+    """Return how many bytes a transfer takes at a canvas size, its style images having sizes of their own.
+
+    Where the style is compared by `whole` feature maps and not by Gram matrices this is a rough guess: about five
+    arrays of the size of each style layer more, as measured for all of `vggnumpy.style_terms` at 192 pixels.
+    """
+    where, style = (backend, precision, regions), list(style)
     painting = evaluation_bytes(net, content, style, canvas, *where) + canvas[0] * canvas[1] * OPTIMIZER_BYTES
+    if whole:
+        features = _features_bytes_per_pixel(net)
+        painting += canvas[0] * canvas[1] * _WHOLE * sum(features[layer] for layer in style)
     return max([painting, *(evaluation_bytes(net, (), style, shape, *where) for shape in styles)])
 
 
@@ -105,9 +113,14 @@ def _reference_bytes_per_pixel(net: Network, layers: set[str]) -> float:
     Five times the largest layer's features are in work at one time, and every loss layer keeps its features, target
     and derivative.
     """
+    features = _features_bytes_per_pixel(net)
+    return 5 * max(features.values()) + 3 * sum(features[layer] for layer in layers)
+
+
+def _features_bytes_per_pixel(net: Network) -> dict[str, float]:
+    """Return layer → bytes of its features for every pixel of the image."""
     area, depth = {INPUT: 1.0}, {INPUT: 3}
     for layer in net.table:
         area[layer.name] = min(area[name] for name in layer.inputs) / (layer.stride[0] * layer.stride[1])
         depth[layer.name] = layer.channels or sum(depth[name] for name in layer.inputs)
-    features = {name: area[name] * depth[name] * net.dtype.itemsize for name in area}
-    return 5 * max(features.values()) + 3 * sum(features[layer] for layer in layers)
+    return {name: area[name] * depth[name] * net.dtype.itemsize for name in area}

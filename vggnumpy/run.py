@@ -196,7 +196,10 @@ def _estimate(plan: Plan) -> str:
     layers = {plan.net.layer_name(layer) for layer in weights}
     last = plan.sizes[-1]
     available = free_memory(plan.backend)
-    memory = f"memory: {memory_needed(plan) / 1e9:.2f} GB" + (f" of {available / 1e9:.1f} GB free" if available else "")
+    memory = f"{memory_needed(plan) / 1e9:.2f} GB" + (f" of {available / 1e9:.1f} GB free" if available else "")
+    if settings.style_loss != "gram":
+        return f"memory: roughly {memory}\ntime: unknown for the style loss {settings.style_loss}"
+    memory = f"memory: {memory}"
     if plan.backend is not NUMPY:
         return f"{memory}\ntime: unknown on a GPU"
     once = evaluation_seconds(plan.net, layers, last)
