@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vggnumpy.errors import InputError
-from vggnumpy.landscape import demo_landscape
+from vggnumpy.landscape import SEASONS, demo_landscape
 
 SIZE = (96, 128)
 
@@ -38,3 +38,16 @@ def test_without_the_model_there_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("matplotlib.get_data_path", lambda: str(tmp_path))
     with pytest.raises(InputError, match="is missing from this installation of matplotlib; give pictures of your own"):
         demo_landscape(SIZE)
+
+
+@pytest.mark.parametrize("season", [name for name in SEASONS if name != "summer"])
+def test_another_season_is_the_same_view_in_other_colours(photo, season):
+    picture, ground = demo_landscape(SIZE, season)
+    assert np.array_equal(ground, photo[1])
+    for part in (ground, ~ground):
+        assert np.linalg.norm(picture[part].mean(axis=0) - photo[0][part].mean(axis=0)) > 30
+
+
+def test_an_unknown_season_is_refused():
+    with pytest.raises(InputError, match="season 'spring': expected one of summer, autumn, winter, evening"):
+        demo_landscape(SIZE, "spring")

@@ -9,11 +9,14 @@ picture.  At distance d along it the ground of height h appears at the row
 and hides what is farther and lower: the ground that is seen in a row is the nearest whose row (1) is not below it.
 Seen ground is green or brown, by its slope, speckled with woods, lit by a sun from the left, and the bluer the farther
 it is.  Rows in which no ground is seen are sky: so there is an exact mask too.
+
+The camera is there in every season and in the evening (`SEASONS`): any two of its pictures agree place by place.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +34,72 @@ _BEARING = np.radians(-92)  # of the view, from north to the east
 _FIRST, _STEP, _STEPS = 500.0, 1.003, 1300  # metres to the first place looked at, from one to the next times, how many
 
 
-def demo_landscape(size: tuple[int, int] = SIZE) -> tuple[Picture, NDArray[np.bool_]]:
+class Season(NamedTuple):
+    """What is different on the same mountains: colours, from near the horizon up, or from shade to light; and light.
+
+    Attributes
+    ----------
+    sky, crops, forest : ndarray, n×3
+        Stops of colour ramps.
+    haze, light : ndarray, 3
+        The colour of the distance, and that of the sun, which multiplies the ground's.
+    sun : tuple of float
+        Where the sun is: east, south, up.
+    """
+
+    sky: Array
+    crops: Array
+    forest: Array
+    haze: Array
+    light: Array
+    sun: tuple[float, float, float]
+
+
+SEASONS = {
+    "summer": Season(
+        colours("dfe9ee", "b4d0e6", "7fb0dc", "4f8dcb", "3675bd"),
+        colours("8f9b4e", "b9ae62", "a9b45c", "c6b777"),
+        colours("20361c", "35512a", "4c6b34", "6a7f3e"),
+        colours("a9c0d6")[0],
+        np.ones(3),
+        (-0.15, 0.75, 0.62),
+    ),
+    "autumn": Season(
+        colours("f0ece2", "d3dde2", "a6c2d8", "7fa6cb", "6690bd"),
+        colours("b89a55", "a8844a", "c9a765", "8f8a4a"),
+        colours("4a2414", "9c431b", "cf7a22", "e2b23c"),
+        colours("c8c3c0")[0],
+        np.array([1.08, 1.0, 0.88]),
+        (-0.15, 0.75, 0.62),
+    ),
+    "winter": Season(
+        colours("eef0f2", "dde3e9", "c3ced9", "a9b9c9", "98abbf"),
+        colours("e9eef5", "f7f9fc", "dfe6ef", "f2f5f9"),
+        colours("4b4a4d", "85868c", "c6ccd6", "eef2f8"),
+        colours("d3dbe4")[0],
+        np.array([0.97, 1.0, 1.05]),
+        (-0.15, 0.75, 0.62),
+    ),
+    "evening": Season(
+        colours("fbd98f", "f4ac6a", "d67f73", "8a6590", "474a86"),
+        colours("8f9b4e", "b9ae62", "a9b45c", "c6b777"),
+        colours("20361c", "35512a", "4c6b34", "6a7f3e"),
+        colours("c08b86")[0],
+        np.array([1.05, 0.66, 0.52]),
+        (-0.55, 0.75, 0.3),
+    ),
+}
+
+
+def demo_landscape(size: tuple[int, int] = SIZE, season: str = "summer") -> tuple[Picture, NDArray[np.bool_]]:
     """Photograph the mountains along the Jacksboro fault.
 
     Parameters
     ----------
     size : (int, int)
         Height and width in pixels.
+    season : str
+        One of `SEASONS`.
 
     Returns
     -------
@@ -48,8 +110,11 @@ def demo_landscape(size: tuple[int, int] = SIZE) -> tuple[Picture, NDArray[np.bo
     Raises
     ------
     InputError
-        If this installation of matplotlib came without the model.
+        If the season is unknown, or this installation of matplotlib came without the model.
     """
+    if season not in SEASONS:
+        raise InputError(f"season {season!r}: expected one of {', '.join(SEASONS)}")
+    look = SEASONS[season]
     rng = np.random.default_rng(2)
     height, width = size[0] * _FINE, size[1] * _FINE
     heights = _heights()
@@ -64,8 +129,8 @@ def demo_landscape(size: tuple[int, int] = SIZE) -> tuple[Picture, NDArray[np.bo
     ground = np.arange(height)[:, None] >= skyline[-1]
     step = np.stack([np.searchsorted(-column, -np.arange(height)) for column in skyline.T], axis=1)
     step = np.minimum(step, _STEPS - 1), np.arange(width)
-    canvas = _sky(height, width, horizon, rng)
-    canvas[ground] = _ground(heights, east[step], south[step], distance[step], rng)[ground]
+    canvas = _sky(height, width, horizon, look, rng)
+    canvas[ground] = _ground(heights, east[step], south[step], distance[step], look, rng)[ground]
     return finish(canvas, _FINE), ground.reshape(size[0], _FINE, size[1], _FINE).mean(axis=(1, 3)) >= 0.5
 
 
@@ -84,34 +149,35 @@ def _heights() -> Array:
     return heights
 
 
-def _sky(height: int, width: int, horizon: float, rng: np.random.Generator) -> Array:
+def _sky(height: int, width: int, horizon: float, look: Season, rng: np.random.Generator) -> Array:
     """Return a clear sky, paler towards the horizon, with clouds that get flatter and smaller towards it."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     above = np.maximum(horizon / max(height, width) - y, 0) + 0.12
-    sky = ramp(above / 0.5, colours("dfe9ee", "b4d0e6", "7fb0dc", "4f8dcb", "3675bd"))
+    sky = ramp(above / 0.5, look.sky)
     cloud = noise(0.55 / above, x / above * 0.35, rng, 1.9, 5)
-    ink(sky, 0.85 * smoothstep(0.15, 1.1, cloud), colours("fbfbf8")[0])
+    ink(sky, 0.85 * smoothstep(0.15, 1.1, cloud), 0.5 * colours("fbfbf8")[0] + 0.5 * look.sky[0])
     return sky
 
 
-def _ground(heights: Array, east: Array, south: Array, distance: Array, rng: np.random.Generator) -> Array:
+def _ground(
+    heights: Array, east: Array, south: Array, distance: Array, look: Season, rng: np.random.Generator
+) -> Array:
     """Return the colour of the ground at places and distances from the camera."""
     rough = heights + 12 * noise(*np.mgrid[: heights.shape[0], : heights.shape[1]], rng, 0.35, 2)
     down, right = np.gradient(rough, _DOWN, _ACROSS)
     place = south / _DOWN, east / _ACROSS
     down, right, up = (ndimage.map_coordinates(a, place, order=1, mode="nearest") for a in (down, right, heights))
-    lamp = np.array([-0.15, 0.75, 0.62])  # towards the sun: east, south, up
+    lamp = np.array(look.sun)
     lit = np.clip(
         (lamp[2] - lamp[0] * right - lamp[1] * down) / np.sqrt(1 + down**2 + right**2) / np.linalg.norm(lamp), 0, None
     )
     woods = noise(south / 700, east / 700, rng, 1.0, 2)
     trees = noise(south / 60, east / 60, rng, 1.0, 4)
-    crops = colours("8f9b4e", "b9ae62", "a9b45c", "c6b777")
-    fields = ramp(0.5 + 0.45 * noise(south / 900, east / 900, rng, 1.0), crops)
-    forest = ramp(0.5 + 0.5 * trees, colours("20361c", "35512a", "4c6b34", "6a7f3e"))
+    fields = ramp(0.5 + 0.45 * noise(south / 900, east / 900, rng, 1.0), look.crops)
+    forest = ramp(0.5 + 0.5 * trees, look.forest)
     covered = smoothstep(-0.3, 0.1, woods + smoothstep(600, 1000, up) + 2 * np.hypot(down, right) - 0.7)
     ground = fields * (0.9 + 0.1 * trees[..., None])
     ink(ground, covered, forest)
-    ground *= (0.35 + 0.85 * lit)[..., None]
-    ink(ground, 1 - np.exp(-distance / 26000), colours("a9c0d6")[0])
+    ground *= (0.35 + 0.85 * lit)[..., None] * look.light
+    ink(ground, 1 - np.exp(-distance / 26000), look.haze)
     return ground
