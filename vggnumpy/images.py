@@ -341,7 +341,7 @@ def write_image(path: PathLike, image: ArrayLike, alpha: ArrayLike | None = None
     if alpha is not None and keeps_alpha(path):
         pixels = np.dstack([pixels, to_uint8(alpha)])
     try:
-        encoded = _encode(pixels, Path(path).suffix)
+        encoded = encode(pixels, Path(path).suffix)
     except Exception as error:  # encoders refuse sizes with whatever exception they like
         raise InputError(f"{path}: the picture cannot be written in this format: {reason(error)}") from error
     with atomic_path(path) as temporary:
@@ -375,7 +375,7 @@ def _round_trip(suffix: str, channels: int) -> str | None:
 
     size = (320, MIN_SIDE)
     try:
-        encoded = _encode(np.full((size[1], size[0], channels), 127, np.uint8), suffix)
+        encoded = encode(np.full((size[1], size[0], channels), 127, np.uint8), suffix)
         picture = Image.open(io.BytesIO(encoded))
         picture.load()
     except Exception:  # the codec says no, in whatever way
@@ -384,15 +384,16 @@ def _round_trip(suffix: str, channels: int) -> str | None:
     return mode if picture.size == size else None
 
 
-def _encode(pixels: NDArray[np.uint8], suffix: str) -> bytes:
-    """Encode H×W×3 or H×W×4 in the format of a suffix; raises whatever the encoder raises."""
+def encode(pixels: NDArray[np.uint8], suffix: str, **more: Any) -> bytes:
+    """Encode H×W×3 or H×W×4, or N×H×W×3 as an animation, by suffix; raises whatever the encoder raises."""
     import imageio.v3 as iio
     from PIL import Image
 
     suffix = suffix.lower()
     Image.init()  # fills the table of suffixes
-    options = _QUALITY.get(Image.registered_extensions().get(suffix, ""), {})
+    options = _QUALITY.get(Image.registered_extensions().get(suffix, ""), {}) | more
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks of encoders; what matters raises
-        encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=suffix, is_batch=False, **options)
+        batch = pixels.ndim == 4
+        encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=suffix, is_batch=batch, **options)
     return bytes(encoded)

@@ -1,17 +1,21 @@
-"""What a run leaves beside its picture: a JSON record and a plot of the loss."""
+"""What a run leaves beside its picture: a JSON record, a plot of the loss, a sheet of the pictures on the way."""
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import platform
 import textwrap
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vggnumpy.files import atomic_path
+from vggnumpy.images import decode_rgb, write_image
 
 
 def versions() -> dict[str, str]:
@@ -74,6 +78,43 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
         figure.savefig(temporary, dpi=120, format="png")
+
+
+def write_contact_sheet(path: str | Path, frames: Sequence[np.ndarray], labels: Sequence[str], title: str = "") -> None:
+    """Write pictures side by side in rows, each with its label, as one picture, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any picture file that `vggnumpy.images.write_image` writes.
+    frames : sequence of ndarray, H×W×3, uint8
+        At least one, all of one shape; each becomes 260 pixels wide or high.
+    labels : sequence of str
+    title : str
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height, width = frames[0].shape[:2]
+    columns = min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * height / width))))
+    rows = math.ceil(len(frames) / columns)
+    inches = 2.6 / max(height, width)
+    figure = Figure(
+        figsize=(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title)),
+        dpi=100,
+        layout="constrained",
+    )
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
+    figure.suptitle(title)
+    for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        ax.set_axis_off()
+        if number < len(frames):
+            ax.imshow(frames[number])
+            ax.set_title(labels[number], fontsize=10, pad=3)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    write_image(path, decode_rgb(drawn.getvalue()))
 
 
 def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> None:

@@ -17,6 +17,7 @@ from vggnumpy.backend import NUMPY, select_device
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import evaluation_seconds
 from vggnumpy.files import check_output, sha256
+from vggnumpy.film import Film, check_animation, write_animation
 from vggnumpy.formats.load import stand_in_network
 from vggnumpy.images import check_writable_image, keeps_alpha, read_image, read_picture, resize, write_image
 from vggnumpy.plan import Plan, free_memory, memory_needed, plan_transfer
@@ -62,6 +63,8 @@ def run_transfer(
     regions: int | None = None,
     device: str = "auto",
     save_every: int | None = None,
+    animate: Path_ | None = None,
+    contact_sheet: Path_ | None = None,
     estimate: bool = False,
     as_json: bool = False,
     overrides: dict[str, Any] | None = None,
@@ -84,6 +87,9 @@ def run_transfer(
         As for `vggnumpy.backend.select_device`.
     save_every : int, optional
         Also write the picture every so many iterations.
+    animate, contact_sheet : path, optional
+        Write pictures on the way as an animation and side by side, at the end: one every `save_every` iterations, by
+        default `vggnumpy.film.FRAMES` in all.
     estimate : bool
         Only print what memory and time it would take.
     as_json : bool
@@ -106,9 +112,16 @@ def run_transfer(
     start = (overrides or {}).get("start", "content")
     masks = [*([] if content_mask is None else [content_mask]), *style_masks]
     sources = [content, *styles, *masks, *([] if start in STARTS else [start])]
-    for path in (out, record_path, plot_path):
+    written = [out, record_path, plot_path]
+    if animate is not None:
+        check_animation(animate)
+        written.append(Path(animate))
+    if contact_sheet is not None:
+        check_writable_image(contact_sheet)
+        written.append(Path(contact_sheet))
+    for path in written:
         check_output(path)
-    _check_not_overwritten(sources, out, record_path, plot_path, save_every)
+    _check_not_overwritten(sources, written, save_every)
     if save_every is not None and save_every < 1:
         raise InputError(f"--save-every must be at least 1, got {save_every}")
     picture = read_picture(content)
@@ -136,7 +149,8 @@ def run_transfer(
         print(_estimate(plan))
         return 0
     alpha = picture.alpha if keeps_alpha(out) else None
-    with _Bar(out, alpha, save_every) as bar:
+    film = Film(plan.sizes[-1], save_every) if animate is not None or contact_sheet is not None else None
+    with _Bar(out, alpha, save_every, film) as bar:
         result = paint(plan, bar)
     record = {
         "command": shlex.join(["vggnumpy", *arguments]),
@@ -156,6 +170,8 @@ def run_transfer(
         _write_picture(out, result.image, alpha)
         report.write_json(record_path, record)
         report.plot_loss(plot_path, result.history, f"{Path(content).name} in the style of {_names(styles)}")
+        if film is not None:
+            _write_film(film, result.pixels, animate, contact_sheet)
     if as_json:
         print(report.to_json(record))
     height, width = result.image.shape[:2]
@@ -210,17 +226,29 @@ def _estimate(plan: Plan) -> str:
     return f"{memory}\ntime: {seconds:.0f} s, {once:.2f} s for an evaluation of {last[1]}×{last[0]} pixels"
 
 
-def _check_not_overwritten(
-    sources: Sequence[Path_], out: Path, record: Path, plot: Path, save_every: int | None
-) -> None:
-    """Refuse to write over any picture that is read, the ones saved on the way included."""
+def _check_not_overwritten(sources: Sequence[Path_], written: Sequence[Path], save_every: int | None) -> None:
+    """Refuse to write over any picture that is read, the ones saved on the way included, or to write one file twice."""
+    out = written[0]
+    for number, path in enumerate(written):
+        if path.resolve() in [other.resolve() for other in written[:number]]:
+            raise InputError(f"{path} would be written twice: name another")
     on_the_way = re.compile(re.escape(out.stem) + r"\.\d{4,}" + re.escape(out.suffix))
     for source in map(Path, sources):
-        for path in (out, record, plot):
+        for path in written:
             if source.resolve() == path.resolve():
                 raise InputError(f"{path} is an input and would be overwritten: name another output")
         if save_every and source.resolve().parent == out.resolve().parent and on_the_way.fullmatch(source.name):
             raise InputError(f"{source} is an input and --save-every could overwrite it: name another output")
+
+
+def _write_film(film: Film, last: Any, animate: Path_ | None, contact_sheet: Path_ | None) -> None:
+    """Write the frames of a run, or its result alone where there was none on the way."""
+    if not film.frames:
+        film.add(0, last)
+    if animate is not None:
+        write_animation(animate, film.frames)
+    if contact_sheet is not None:
+        report.write_contact_sheet(contact_sheet, film.frames, [f"{label} iterations" for label in film.labels])
 
 
 def _write_picture(path: Path, pixels: Any, alpha: Any) -> None:
@@ -252,8 +280,8 @@ def _say(text: str) -> None:
 class _Bar:
     """A progress bar on standard error, and pictures on the way."""
 
-    def __init__(self, out: Path, alpha: Any, save_every: int | None):
-        self._out, self._alpha, self._save_every = out, alpha, save_every
+    def __init__(self, out: Path, alpha: Any, save_every: int | None, film: Film | None):
+        self._out, self._alpha, self._save_every, self._film = out, alpha, save_every, film
         self._bar: Any = None
 
     def __enter__(self) -> _Bar:
@@ -271,6 +299,8 @@ class _Bar:
         self._bar.set_description(f"{width}×{height}", refresh=False)
         self._bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
         self._bar.update(progress.iteration - self._bar.n)
+        if self._film is not None and self._film.wants(progress.iteration, progress.iterations):
+            self._film.add(progress.iteration, progress.pixels)
         if self._save_every and progress.iteration % self._save_every == 0:
             path = self._out.with_stem(f"{self._out.stem}.{progress.iteration:04d}")
             try:

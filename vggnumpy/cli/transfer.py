@@ -81,6 +81,15 @@ def add_transfer(commands: Any) -> None:
     )
     parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
     parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
+    parser.add_argument(
+        "--animate",
+        metavar="FILE",
+        help="also write the pictures on the way as an animation, .gif, .webp or .apng: every N iterations of "
+        "--save-every (default: 24 in all), at 640 pixels a side at most",
+    )
+    parser.add_argument(
+        "--contact-sheet", metavar="FILE", help="also write the same pictures side by side, as a picture"
+    )
 
 
 def add_run_options(parser: Any) -> None:
@@ -157,6 +166,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         regions=arguments.regions,
         device=arguments.device,
         save_every=arguments.save_every,
+        animate=arguments.animate,
+        contact_sheet=arguments.contact_sheet,
         estimate=arguments.estimate,
         as_json=arguments.json,
         overrides={name: value for name, value in given.items() if value is not None},
