@@ -114,7 +114,7 @@ def test_several_styles_are_the_sum_of_each(net, images):
     each = [Objective(net, style_images=image, style=STYLE)(x) for image in styles]
     assert both[0] == pytest.approx(each[0][0] + each[1][0], rel=1e-13)
     np.testing.assert_allclose(both[1], each[0][1] + each[1][1], rtol=0, atol=1e-12 * abs(both[1]).max())
-    weighted = Objective(net, style_images=styles, style=STYLE, style_weights=[0.25, 2])(x)
+    weighted = Objective(net, style_images=styles, style=STYLE, style_weights=np.array([0.25, 2]))(x)
     assert weighted[0] == pytest.approx(0.25 * each[0][0] + 2 * each[1][0], rel=1e-13)
     mixed = 0.25 * each[0][1] + 2 * each[1][1]
     np.testing.assert_allclose(weighted[1], mixed, rtol=0, atol=1e-12 * abs(mixed).max())

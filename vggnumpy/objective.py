@@ -21,7 +21,7 @@ from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.engine import Engine, engine_for, find_chain, one_blas_thread
 from vggnumpy.engine.cuda import CudaEngine, content_losses, cuda_engine_for, find_cuda_chain, gram_losses
 from vggnumpy.errors import InputError
-from vggnumpy.losses.gram import NORMALIZATIONS
+from vggnumpy.losses.factors import NORMALIZATIONS
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.nets.placement import network_backend
 from vggnumpy.styles import Style, as_pixels, check_style, style_of
@@ -142,7 +142,7 @@ class Objective:
                 f"{', '.join(self.style) or 'none'}, masks at {', '.join(self._regions)}"
             )
         # Several styles become one target on a GPU, which needs weights that cannot cancel.
-        self._cancelling = min(style_weights or [0.0]) < 0
+        self._cancelling = any(weight < 0 for weight in ([] if style_weights is None else style_weights))
         self._fused = self._choose(executor)
         self._engine: Engine | CudaEngine | None = None
         self._styles = self._style_targets(style_images)

@@ -203,10 +203,10 @@ def test_what_does_not_fit_is_refused():
         losses.covariation_statistics(F, np.zeros((5, 6, 2)))
     with pytest.raises(ValueError, match=r"must both be K×C×C, got \(2, 3, 3\) and \(1, 3, 3\)"):
         losses.covariation_value(target.tensor, target.tensor[:1], 1, 1)
-    with pytest.raises(ValueError, match="must be one of gatys, raw, mean_square, relative, got 'mean'"):
+    with pytest.raises(ValueError, match="must be one of raw, gatys, mean_square, relative, got 'mean'"):
         losses.covariation(F, content, target, "mean")
     nothing = losses.covariation_target(np.zeros_like(S), content_style, V)
-    with pytest.raises(ValueError, match="needs a target that is not zero everywhere, and finite: ΣT\\*² is 0"):
+    with pytest.raises(ValueError, match="covariation loss needs a target that is not zero everywhere, and finite"):
         losses.covariation(F, content, nothing, "relative")
     with pytest.raises(TypeError, match="got a mixture of float32 and float64"):
         losses.covariation(F.astype("float32"), content, target)

@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_refused():
         losses.regions(F, target, empty)
     with pytest.raises(InputError, match="region 3 of 3 has the weight 0 in the features of the target"):
         losses.regions(F, target._replace(weights=np.array([1.0, 2.0, 0.0])), masks)
-    with pytest.raises(InputError, match="needs a target that is not zero everywhere in a region"):
+    with pytest.raises(InputError, match="loss of region 1 needs a target that is not zero everywhere"):
         losses.regions(F, target._replace(matrices=0 * target.matrices), masks, "relative")
     with pytest.raises(TypeError, match="got a mixture of float32 and float64"):
         losses.regions(F, target, masks.astype("float32"))

@@ -10,13 +10,13 @@ import numpy as np
 from vggnumpy import losses, ops
 from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.gradcheck import check_gradient, distinct
+from vggnumpy.losses.factors import NORMALIZATIONS
 from vggnumpy.nets import Network, chain, random_network
 from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.objective import Objective
 from vggnumpy.styles import Style, eigengram, mean_style, style_of
 
-NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
 LAYERS: dict[LayerKey, float] = {"relu1": 1.0, "pool1": 1.0, "relu2": 1.0}
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from vggnumpy import losses
 from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.gradcheck import check_gradient
-
-NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
+from vggnumpy.losses.factors import NORMALIZATIONS
 
 
 def spatial_checks() -> Iterator[NamedMeasure]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from vggnumpy.backend import operator, sum_of_squares
-from vggnumpy.errors import InputError
+from vggnumpy.losses.factors import nonzero_target
 
 
 class ContentStatistics(NamedTuple):
@@ -66,12 +66,7 @@ def content_value(statistics: ContentStatistics, normalization: str = "gatys") -
     elif normalization == "mean_square":
         factor = 1 / statistics.entries
     elif normalization == "relative":
-        whole = statistics.target
-        if not 0 < whole < float("inf"):
-            raise InputError(
-                f"the relative content loss needs a target that is not zero everywhere, and finite: ΣP² is {whole}"
-            )
-        factor = 1 / whole
+        factor = 1 / nonzero_target(statistics.target, "content loss")
     else:
         raise ValueError(
             f"normalization must be one of raw, gatys, mean_square, relative for content, got {normalization!r}"

@@ -56,6 +56,7 @@ import numpy as np
 
 from vggnumpy.backend import array_module, operator, sum_of_squares
 from vggnumpy.errors import InputError
+from vggnumpy.losses.gram import gram_factor
 from vggnumpy.losses.local_gram import along_axis, window_factors
 
 _BLOCK = 2048  # positions
@@ -211,21 +212,12 @@ def covariation_value(
     if T.shape != target.shape:
         raise ValueError(f"covariations must both be K×C×C, got {tuple(T.shape)} and {tuple(target.shape)}")
     R = T / float(positions) - target / float(target_positions)
-    if normalization == "raw":
-        factor = positions**2 / 2
-    elif normalization == "gatys":
-        factor = 1 / (4 * T.shape[1] ** 2)
-    elif normalization == "mean_square":
-        factor = 1 / (T.shape[1] ** 4 * T.shape[0])
-    elif normalization == "relative":
+    whole = 0.0
+    if normalization == "relative":
         whole = sum_of_squares(target) if total is None else total
-        if not 0 < whole < float("inf"):
-            raise InputError(
-                f"the relative covariation loss needs a target that is not zero everywhere, and finite: ΣT*² is {whole}"
-            )
-        factor = target_positions**2 / whole
-    else:
-        raise ValueError(f"normalization must be one of gatys, raw, mean_square, relative, got {normalization!r}")
+    factor = gram_factor(T.shape[1], positions, target_positions, normalization, whole, "covariation loss")
+    if normalization == "mean_square":
+        factor /= T.shape[0]
     return factor * sum_of_squares(R), R * float(2 * factor / positions)
 
 

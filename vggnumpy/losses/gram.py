@@ -32,9 +32,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from vggnumpy.backend import operator, sum_of_squares
-from vggnumpy.errors import InputError
-
-NORMALIZATIONS = ("raw", "gatys", "mean_square", "relative")
+from vggnumpy.losses.factors import NORMALIZATIONS, nonzero_target
 
 
 class GramStatistics(NamedTuple):
@@ -105,8 +103,27 @@ def gram_value(
     return factor * sum_of_squares(R), R * float(2 * factor / positions)
 
 
-def gram_factor(channels: int, positions: int, target_positions: int, normalization: str, target: float) -> float:
-    """Return the factor k of (1); `target` is Σ A², which only ``relative`` looks at.
+def gram_factor(
+    channels: int,
+    positions: float,
+    target_positions: float,
+    normalization: str,
+    target: float,
+    loss: str = "Gram loss",
+) -> float:
+    """Return the factor k of (1).
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    positions, target_positions : float
+        M and M_a, or the weights that masks have in place of them.
+    normalization : {"gatys", "raw", "mean_square", "relative"}
+    target : float
+        Σ A², which only ``relative`` looks at.
+    loss : str
+        What it is a factor of, for the message.
 
     Raises
     ------
@@ -120,11 +137,7 @@ def gram_factor(channels: int, positions: int, target_positions: int, normalizat
     if normalization == "mean_square":
         return 1 / channels**4
     if normalization == "relative":
-        if not 0 < target < float("inf"):
-            raise InputError(
-                f"the relative Gram loss needs a target that is not zero everywhere, and finite: ΣA² is {target}"
-            )
-        return target_positions**2 / target
+        return target_positions**2 / nonzero_target(target, loss)
     raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
 
 

@@ -62,6 +62,7 @@ import numpy as np
 
 from vggnumpy.backend import array_module, operator, sum64, sum_of_squares
 from vggnumpy.errors import InputError
+from vggnumpy.losses.factors import map_factor
 
 TILE = 8  # side of a tile: 4 and 16 are slower at radius 8, by 20 % and 10 %
 GROUP = 16  # tiles that share one K
@@ -171,28 +172,12 @@ def local_gram(F: Any, target: LocalGramTarget, normalization: str = "gatys", wo
             f"local style compares image and style position by position, so both need the same size: their features "
             f"are {tuple(F.shape)} and {tuple(S.shape)}; resize the style image to the size of the content image"
         )
-    factor = _factor(F.shape, target, normalization)
+    channels, positions = F.shape[2], F.shape[0] * F.shape[1]
+    mean_square = float(1 / (channels**4 * positions * window_weights(target.radius).sum() ** 2))
+    factor = map_factor(channels, positions, normalization, mean_square, target.total, "local style loss")
     distance, BF = _distance(F, S, target.radius, workers)
     BF *= 4 * factor
     return factor * distance, BF
-
-
-def _factor(shape: tuple[int, ...], target: LocalGramTarget, normalization: str) -> float:
-    height, width, channels = shape
-    if normalization == "raw":
-        return 0.5
-    if normalization == "gatys":
-        return 1 / (4 * channels**2 * (height * width) ** 2)
-    if normalization == "mean_square":
-        return float(1 / (channels**4 * height * width * window_weights(target.radius).sum() ** 2))
-    if normalization == "relative":
-        if not 0 < target.total < float("inf"):
-            raise InputError(
-                "the relative local style loss needs a style that is not zero everywhere, and finite: "
-                f"ΣA² is {target.total}"
-            )
-        return float(1 / target.total)
-    raise ValueError(f"normalization must be one of gatys, raw, mean_square, relative, got {normalization!r}")
 
 
 def _distance(F: Any, S: Any, radius: int, workers: int) -> tuple[float, Any]:

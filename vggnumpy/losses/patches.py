@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 
 from vggnumpy.backend import array_module, check_dtypes, operator, sum_of_squares
 from vggnumpy.errors import InputError
+from vggnumpy.losses.factors import nonzero_target
 
 NORMALIZATIONS = ("raw", "mean_square", "relative")
 SIDE = 3  # of a patch
@@ -235,12 +236,7 @@ def _factor(shape: tuple[int, ...], target: PatchTarget, normalization: str) -> 
         case "mean_square":
             return 1 / (count * SIDE**2 * shape[2])
         case "relative":
-            if not 0 < target.energy < float("inf"):
-                raise InputError(
-                    "the relative patch loss needs a target that is not zero everywhere, and finite: its patches' mean "
-                    f"square is {target.energy}"
-                )
-            return 1 / (count * target.energy)
+            return 1 / (count * nonzero_target(target.energy, "patch loss"))
     raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
 
 

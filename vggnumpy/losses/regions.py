@@ -41,6 +41,7 @@ from typing import Any, NamedTuple
 
 from vggnumpy.backend import array_module, operator, sum_of_squares
 from vggnumpy.errors import InputError
+from vggnumpy.losses.gram import gram_factor
 
 NORMALIZATIONS = ("printed", "raw", "gatys", "mean_square", "relative")
 _BLOCK = 1 << 14  # positions that are weighted and copied at one time
@@ -117,6 +118,8 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
             f"image and target must have the same regions and channels, got Gram matrices {tuple(G.shape)} with "
             f"{len(weights)} weights, and {tuple(A.shape)} with {len(target_weights)}"
         )
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
     regions, value, S = len(G), 0.0, array_module(G).empty_like(G)
     for k in range(regions):
         N, N_target = float(weights[k]), float(target_weights[k])
@@ -126,34 +129,15 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
                     f"region {k + 1} of {regions} has the weight {count:g} in the features of the {where}, which must "
                     "be more than nothing: leave the region out of both masks, or enlarge it"
                 )
-        factor = _factor(A[k], N, N_target, normalization) / regions
+        factor = 1.0
+        if normalization != "printed":
+            whole = sum_of_squares(A[k]) if normalization == "relative" else 0.0
+            factor = gram_factor(G.shape[1], N, N_target, normalization, whole, f"Gram loss of region {k + 1}")
+        factor /= regions
         R = G[k] / N - A[k] / N_target
         value = value + factor * sum_of_squares(R)
         S[k] = R * float(2 * factor / N)
     return value, S
-
-
-def _factor(A: Any, N: float, N_target: float, normalization: str) -> float:
-    """Return c_k of one region."""
-    cells = float(A.shape[0] * A.shape[1])
-    match normalization:
-        case "printed":
-            return 1.0
-        case "raw":
-            return N * N / 2
-        case "gatys":
-            return 1 / (4 * cells)
-        case "mean_square":
-            return 1 / (cells * cells)
-        case "relative":
-            whole = sum_of_squares(A)
-            if not 0 < whole < float("inf"):
-                raise InputError(
-                    "the relative loss of regions needs a target that is not zero everywhere in a region, and finite: "
-                    f"ΣA² is {whole}"
-                )
-            return N_target * N_target / whole
-    raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
 
 
 @operator(any_array=True)

@@ -55,6 +55,7 @@ from scipy import fft
 
 from vggnumpy.backend import operator, sum_of_squares
 from vggnumpy.errors import InputError
+from vggnumpy.losses.factors import map_factor
 
 BLOCK_BYTES = 8 << 20
 
@@ -183,7 +184,10 @@ def _loss(F: Any, target: SelfConvolutionTarget, statistic: str, normalization: 
             f"spatial style ({statistic}) needs image and style at the same size: their features are "
             f"{tuple(F.shape)} and {tuple(S.shape)}; resize the style image to the size of the content image"
         )
-    factor = _factor(F.shape, target, normalization)
+    height, width, channels = F.shape
+    positions = height * width
+    mean_square = 1 / (channels * (2 * height - 1) * (2 * width - 1) * positions**2)
+    factor = map_factor(channels, positions, normalization, mean_square, target.total, "spatial style loss")
     distance, gradient = 0.0, np.empty(F.shape, F.dtype)
     for block, samples in _blocks(F):
         f_hat = _transform(F[..., block], samples, workers)
@@ -201,25 +205,6 @@ def _loss(F: Any, target: SelfConvolutionTarget, statistic: str, normalization: 
         gradient[..., block] = back[:, : F.shape[0], : F.shape[1]].transpose(1, 2, 0)
         gradient[..., block] *= 4 * factor
     return factor * distance, gradient
-
-
-def _factor(shape: tuple[int, ...], target: SelfConvolutionTarget, normalization: str) -> float:
-    height, width, channels = shape
-    positions = height * width
-    if normalization == "raw":
-        return 0.5
-    if normalization == "gatys":
-        return 1 / (4 * channels**2 * positions**2)
-    if normalization == "mean_square":
-        return 1 / (channels * (2 * height - 1) * (2 * width - 1) * positions**2)
-    if normalization == "relative":
-        if not 0 < target.total < float("inf"):
-            raise InputError(
-                "the relative spatial style loss needs a style that is not zero everywhere, and finite: "
-                f"ΣA² is {target.total}"
-            )
-        return float(1 / target.total)
-    raise ValueError(f"normalization must be one of gatys, raw, mean_square, relative, got {normalization!r}")
 
 
 def _check_map(F: Any) -> None:
