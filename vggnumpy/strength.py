@@ -1,0 +1,167 @@
+r"""One number for how strongly a picture is painted: content and style balanced by trial, at a small size.
+
+What a content weight does depends on the network, the layers, the normalisation, the start and the painting.  A
+strength s says what comes out instead: a picture that has gone the share
+
+    style score = s^p / (s^p + 2/3),        p = 0.6,  s > 0                                                         (1)
+
+of the way from the photograph to the style, as `vggnumpy.scores` measures it: 0.27 for s = 0.1, 0.6 for s = 1, 0.86 for
+s = 10.  The way gone is then 3/2 · s^p times the way that is left.
+
+The content weights that do this are found by trial.  The picture is painted with a long side of 128 pixels, in 40
+iterations, with all content weights multiplied by one factor.  The score falls as the factor grows, and a few trials
+come near enough, the logarithm of the factor being interpolated between them.  A picture of 1024 pixels has 64 times as
+many, so that all trials together take as long as two or three of its evaluations.
+
+What cannot be shown to the judge of the scores is measured by the transfer itself, on its own style terms S: where the
+style is a file of Gram matrices, or regions take theirs from different places, the share is
+
+    1 − √(S(result) / S(content))                                                                                   (2)
+
+Not every share can be had.  Where no weight is small enough, as with a network that sees another style than the judge,
+with several styles that contradict each other, or in 40 iterations from noise, the nearest is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from vggnumpy.errors import InputError
+from vggnumpy.images import fit_size
+from vggnumpy.nets.placement import network_on
+from vggnumpy.plan import Plan, canvas_sides
+from vggnumpy.scale import canvas_at, objective_at
+from vggnumpy.scores import Judge
+
+TRIAL_SIZE = 128
+"""Long side of the trials, in pixels."""
+
+TRIAL_ITERATIONS = 40
+TRIALS = 8
+"""At most; usually four or five come near enough."""
+
+TOLERANCE = 0.01
+"""By how much the share that a trial leaves behind may miss the strength's."""
+
+_POWER, _HALF = 0.6, 2 / 3  # p of (1), and the other number there
+_STRIDE = 10.0  # from one factor to the next while the share that is sought lies outside those tried
+_STALE = 0.003  # a smaller content weight that gains less than this is too small to matter
+
+
+def share_of(strength: float) -> float:
+    """Return the style score that a strength stands for, equation (1).
+
+    Parameters
+    ----------
+    strength : float
+        Positive.
+    """
+    return strength**_POWER / (strength**_POWER + _HALF)
+
+
+def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
+    """Return a plan with the content weights that its strength asks for, and without a strength.
+
+    Parameters
+    ----------
+    plan : Plan
+        With a strength.
+    paint : callable
+        Carries out a plan; `vggnumpy.transfer.paint`.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to balance: no content, no style, or nothing painted.
+    KeyboardInterrupt
+        If a trial is interrupted: there is no picture worth keeping yet.
+    """
+    settings = plan.settings
+    if settings.strength is None:
+        return plan
+    if not any((settings.content_layers or {}).values()) or not any((settings.style_layers or {}).values()):
+        raise InputError("a strength balances content and style: give layers and weights for both")
+    if settings.color == "recolor":
+        raise InputError("a strength has no meaning where nothing is painted: leave it or the color recolor out")
+    shape = fit_size(*plan.content.shape[:2], min(TRIAL_SIZE, max(plan.sizes[-1])))
+    # The colours that are put back at the end are no part of what is balanced.
+    trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
+    measure = _by_terms(trial) if plan.ready or plan.placement is not None else _by_judge(trial)
+
+    def share(factor: float) -> float:
+        result = paint(_weighed(trial, factor))
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return measure(result)
+
+    return _weighed(plan, factor_for(share, share_of(settings.strength), settings.strength**-1.5))
+
+
+def factor_for(share: Callable[[float], float], target: float, guess: float) -> float:
+    """Return a factor for which a falling function is near a target, in `TRIALS` calls at most.
+
+    Parameters
+    ----------
+    share : callable
+        Factor → share.
+    target : float
+    guess : float
+        A factor to begin with.
+
+    Returns
+    -------
+    float
+        The best of those tried: within `TOLERANCE` of the target if that can be had.
+    """
+    tried: dict[float, float] = {}
+    exponent = math.log(guess)
+    while len(tried) < TRIALS:
+        tried[exponent] = share(math.exp(exponent))
+        high = [x for x, found in tried.items() if found > target]
+        low = [x for x, found in tried.items() if found <= target]
+        if abs(tried[exponent] - target) <= TOLERANCE:
+            break
+        if high and low:
+            left, right = max(high), min(low)
+            part = (tried[left] - target) / (tried[left] - tried[right])
+            exponent = left + (right - left) * min(max(part, 0.1), 0.9)
+        elif high:
+            exponent += math.log(_STRIDE)
+        elif len(low) > 1 and tried[exponent] - max(tried[x] for x in low if x != exponent) < _STALE:
+            break
+        else:
+            exponent -= math.log(_STRIDE)
+    return math.exp(min(tried, key=lambda x: abs(tried[x] - target)))
+
+
+def _weighed(plan: Plan, factor: float) -> Plan:
+    """Return a plan with all content weights multiplied by a factor, to be painted as it is."""
+    weights = {layer: weight * factor for layer, weight in (plan.settings.content_layers or {}).items()}
+    return replace(plan, settings=replace(plan.settings, content_layers=weights, strength=None))
+
+
+def _by_judge(trial: Plan) -> Callable[[Any], float]:
+    """Return what measures the style score of a trial's result, equation (1)."""
+    scale = trial.settings.style_scale
+    judge = Judge(trial.content, trial.styles, size=max(trial.sizes[0]), style_scale=scale, weights=trial.style_weights)
+    return lambda result: judge.score(result.image).style_score
+
+
+def _by_terms(trial: Plan) -> Callable[[Any], float]:
+    """Return what measures the share (2) of a trial's result."""
+    shape = trial.sizes[0]
+    sides = canvas_sides(trial.settings, shape)
+    objective = objective_at(trial, network_on(trial.net, trial.backend), shape, sides)
+    objective(canvas_at(trial, trial.content, shape, sides))
+    whole = _style({name: float(term.value) for name, term in objective.terms.items()})
+    if not whole > 0:
+        raise InputError("a strength needs a style that the content does not have already")
+    return lambda result: 1 - math.sqrt(_style(result.terms) / whole)
+
+
+def _style(terms: Mapping[str, float]) -> float:
+    """Return the weighted sum of the terms that are neither content nor a regulariser."""
+    return sum(value for name, value in terms.items() if name.split()[0] not in ("content", "size", "variation"))
