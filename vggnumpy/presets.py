@@ -77,6 +77,9 @@ class Settings:
         Mean change of a pixel in the first step of L-BFGS, in grey levels.
     color : str
         Whose colours the result has, one of `vggnumpy.color_control.COLORS`.
+    strength : float or None
+        How strongly the style is laid on, from 0.1 (hardly) over 1 to 10 (as strongly as it can be): the content's
+        weights are multiplied by a factor that is found by trial, see `vggnumpy.strength`.  None takes them as given.
     precision : str
         On a GPU: ``"fp32"``, ``"tf32"`` or ``"bf16"``, see `vggnumpy.engine.cuda`.
     """
@@ -104,6 +107,7 @@ class Settings:
     feather: float = 0.01
     first_step: float = 0.5
     color: str = "style"
+    strength: float | None = None
     precision: str = "fp32"
 
     def to_dict(self) -> dict[str, Any]:
