@@ -21,7 +21,7 @@ def add_transfer(commands: Any) -> None:
         "\n\nexamples:"
         "\n  vggnumpy transfer portrait.jpg starry_night.jpg -o out.png --size 768"
         "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --content-layers relu2_2=0.005 --style-scale 0.7"
-        "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --color luminance"
+        "\n  vggnumpy transfer town.jpg wave.jpg -o out.png --strength 3 --color luminance"
         "\n  vggnumpy transfer town.jpg night.jpg -o out.png --content-mask town_mask.png --style-mask night_mask.png",
     )
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
@@ -41,13 +41,20 @@ def add_transfer(commands: Any) -> None:
     parser.add_argument("--content-layers", type=_layers, metavar="L=W,…", help="layers and weights, as relu4_2=0.02")
     parser.add_argument("--style-layers", type=_layers, metavar="L=W,…", help="as relu1_1=0.5,relu2_1=0.5")
     parser.add_argument("--style-weights", type=_numbers, metavar="W,…", help="one for each STYLE (default: equal)")
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="S",
+        help="of the style, 0.1 (little) over 1 to 10 (much), the same with every size, network and preset: content "
+        "weights are found by trial (default: the preset's weights as they are)",
+    )
     parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
     parser.add_argument(
         "--color",
         metavar="KIND",
         help="whose colours: style (default); the content's, painting brightness alone: luminance (YIQ) or "
         "luminance-lab; the content's, matching the style's first: cholesky, principal-axes or histogram; recolor: the "
-        "style's, and nothing painted",
+        "style's, and nothing painted; regions: with masks, the style's, moved region by region before painting",
     )
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
     parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
@@ -143,6 +150,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         "content_layers": arguments.content_layers,
         "style_layers": arguments.style_layers,
         "style_scale": arguments.style_scale,
+        "strength": arguments.strength,
         "variation": arguments.variation,
         "color": arguments.color,
         "scales": arguments.scales,
