@@ -144,3 +144,99 @@ def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> No
     left.grid(alpha=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def check_plot(path: str | Path, sources: Sequence[str | Path]) -> None:
+    """Check, before any long work, that a plot can be written at this path.
+
+    Raises
+    ------
+    InputError
+        If it does not end in .png, is one of the files that are read, or cannot be written.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(f"{path}: plots are written as PNG files; choose a name that ends in .png")
+    if Path(path).resolve() in {Path(source).resolve() for source in sources}:
+        raise InputError(f"{path} is an input and would be overwritten: name another output")
+    check_output(path)
+
+
+def plot_scores(path: str | Path, names: Sequence[str], scores: Sequence[TransferScore], title: str) -> None:
+    """Plot style won against structure kept, and the distance to the style layer by layer, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG file.
+    names : sequence of str
+    scores : sequence of TransferScore
+        The photograph's first.
+    title : str
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2)
+    layers = list(scores[0].style)
+    for number, (name, score) in enumerate(zip(names, scores, strict=True)):
+        look = {"color": "0.6" if number == 0 else f"C{(number - 1) % 10}", "marker": "so^Dv"[number // 11 % 5]}
+        left.plot(score.style_score, score.structure, ls="", label=name, **look)
+        right.semilogy(layers, [score.style[layer] for layer in layers], **look)
+    left.set(xlabel="style score: share of the way to the style", ylabel="structure kept (SSIM)")
+    right.set(ylabel="distance to the style, in parts of its length")
+    for axes in (left, right):
+        axes.grid(alpha=0.3, which="both")
+    figure.legend(loc="outside right upper", fontsize=9)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def plot_grid(
+    path: str | Path,
+    cells: Sequence[Sequence[np.ndarray | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    captions: Sequence[Sequence[str]],
+    title: str = "",
+) -> None:
+    """Hang pictures in a grid with a label for each row and column, and write it whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG file.
+    cells : sequence of rows of ndarray, H×W×3, RGB 0–255
+        None leaves a place empty.  Each becomes about 320 pixels wide or high.
+    rows, columns : sequence of str
+        Labels; rows may be empty strings.
+    captions : sequence of rows of str
+        What is written below each picture.
+    title : str
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shapes = [cell.shape for row in cells for cell in row if cell is not None] or [(1, 1)]
+    height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+    inches = 3.2 / max(height, width)
+    size = len(columns) * (width * inches + 0.1) + 0.4, len(rows) * (height * inches + 0.45) + 0.4 + 0.4 * bool(title)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for place, ax in np.ndenumerate(figure.subplots(len(rows), len(columns), squeeze=False)):
+        row, column = place
+        cell = cells[row][column]
+        ax.imshow(np.full((height, width, 3), 255, np.uint8) if cell is None else to_uint8(cell))
+        ax.set(xticks=[], yticks=[], frame_on=False)
+        ax.set_xlabel(captions[row][column], fontsize=9)
+        if row == 0:
+            ax.set_title(columns[column], fontsize=11)
+        if column == 0:
+            ax.set_ylabel(rows[row], fontsize=11)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
+        figure.savefig(temporary, format="png")
