@@ -80,7 +80,14 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
         figure.savefig(temporary, dpi=120, format="png")
 
 
-def write_contact_sheet(path: str | Path, frames: Sequence[np.ndarray], labels: Sequence[str], title: str = "") -> None:
+def write_contact_sheet(
+    path: str | Path,
+    frames: Sequence[np.ndarray],
+    labels: Sequence[str],
+    title: str = "",
+    columns: int | None = None,
+    side: int = 260,
+) -> None:
     """Write pictures side by side in rows, each with its label, as one picture, whole or not at all.
 
     Parameters
@@ -88,17 +95,21 @@ def write_contact_sheet(path: str | Path, frames: Sequence[np.ndarray], labels: 
     path : str or Path
         Any picture file that `vggnumpy.images.write_image` writes.
     frames : sequence of ndarray, H×W×3, uint8
-        At least one, all of one shape; each becomes 260 pixels wide or high.
+        At least one; the first one's proportions are those of every place.
     labels : sequence of str
     title : str
+    columns : int, optional
+        Pictures in a row; by default as many as make the sheet about square.
+    side : int
+        Pixels that the longer side of a place has.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height, width = frames[0].shape[:2]
-    columns = min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * height / width))))
+    columns = columns or min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * height / width))))
     rows = math.ceil(len(frames) / columns)
-    inches = 2.6 / max(height, width)
+    inches = side / 100 / max(height, width)
     figure = Figure(
         figsize=(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title)),
         dpi=100,
@@ -106,7 +117,8 @@ def write_contact_sheet(path: str | Path, frames: Sequence[np.ndarray], labels: 
     )
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
-    figure.suptitle(title)
+    if title:
+        figure.suptitle(title, fontsize=13)
     for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         ax.set_axis_off()
         if number < len(frames):
