@@ -35,11 +35,24 @@ ROOMS = {
     "color": {"errors"},
     "color_control": {"color", "errors"},
     "regions": {"color", "area", "errors"},
+    "region_colors": {"color_control", "regions", "errors"},
     "masks": {"regions", "color", "errors"},
     "measures": {"regions", "color", "errors"},
     "segment": {"regions", "color", "images", "nets", "backend", "errors"},
     "pairing": {"segment", "regions", "images", "errors"},
-    "spatial": {"masks", "regions", "engine", "styles", "losses", "nets", "ops", "backend", "errors"},
+    "spatial": {
+        "region_colors",
+        "color_control",
+        "masks",
+        "regions",
+        "engine",
+        "styles",
+        "losses",
+        "nets",
+        "ops",
+        "backend",
+        "errors",
+    },
     "style_terms": {"terms", "engine", "losses", "nets", "errors"},
     "presets": {"nets", "losses", "errors"},
     "multiscale": {
@@ -51,7 +64,7 @@ ROOMS = {
     "evaluate": {"nets", "images", "backend", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.
-LATE = ["transfer", "run", "cli", "__main__"]
+LATE = ["scale", "strength", "transfer", "run", "cli", "__main__"]
 # Library → the rooms that may import it.
 LIBRARIES = {
     "cupy": {"backend"},

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from vggnumpy.backend import NUMPY, Backend
 from vggnumpy.engine import engine_for
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import evaluation_bytes
@@ -87,21 +88,24 @@ class MultiscaleStyle:
         dtype: np.dtype[Any] = self.grams[self.sizes[0]][self.layers[0]].matrix.dtype
         return dtype
 
-    def at(self, long_side: float) -> dict[LayerKey, GramStatistics]:
+    def at(self, long_side: float, backend: Backend = NUMPY) -> dict[LayerKey, GramStatistics]:
         """Return the style for a picture of a long side: as stored, or interpolated as this module says.
 
         Parameters
         ----------
         long_side : float
             In pixels, of the style picture that this stands for.
+        backend : Backend
+            Where the matrices shall be.
         """
         inside = min(max(long_side, self.sizes[0]), self.sizes[-1])
         below = max(size for size in self.sizes if size <= inside)
         above = min(size for size in self.sizes if size >= inside)
-        if below == above:
-            return {**self.grams[below]}
-        t = math.log(inside / below) / math.log(above / below)
-        return mix_styles([self.grams[below], self.grams[above]], [1 - t, t])
+        grams = self.grams[below]
+        if below < above:
+            t = math.log(inside / below) / math.log(above / below)
+            grams = mix_styles([grams, self.grams[above]], [1 - t, t])
+        return {layer: GramStatistics(backend.xp.asarray(A), positions) for layer, (A, positions) in grams.items()}
 
     def check(self, net: Network, layers: Iterable[LayerKey]) -> None:
         """Raise `InputError` unless the style can be used with a network at some layers."""
@@ -198,7 +202,7 @@ def picture_style(
     digest = hashlib.sha256(np.ascontiguousarray(floats).data).hexdigest()
     from_file = not isinstance(picture, np.ndarray)
     return MultiscaleStyle(
-        {side: _grams(net, resize(floats, shape).astype(net.dtype), named) for side, shape in shapes.items()},
+        {side: grams_of(net, resize(floats, shape).astype(net.dtype), named) for side, shape in shapes.items()},
         {layer: features_digest(net, layer) for layer in named},
         network_facts(net),
         {
@@ -219,7 +223,7 @@ def _usual_layers(net: Network) -> Sequence[LayerKey]:
     return layers
 
 
-def _grams(net: Network, pixels: np.ndarray, layers: Sequence[str]) -> dict[LayerKey, GramStatistics]:
+def grams_of(net: Network, pixels: np.ndarray, layers: Sequence[str]) -> dict[LayerKey, GramStatistics]:
     """Return an image's Gram matrices, computed as an objective computes them: by the engine where it can."""
     engine = engine_for(net, set(layers), pixels.shape) if net.dtype == np.float32 else None
     found = style_of(net, pixels, layers) if engine is None else engine.forward(pixels, layers)[0]

@@ -15,17 +15,20 @@ from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
 from vggnumpy.formats.load import best_network, load_network
+from vggnumpy.formats.style_file import ready_styles
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
+from vggnumpy.multiscale import MultiscaleStyle
 from vggnumpy.nets import Network
 from vggnumpy.nets.masks import WAYS
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.regions import Regions
-from vggnumpy.spatial import Placement, content_masks, style_masks
+from vggnumpy.spatial import Placement, content_masks, recolored_content, style_masks
 from vggnumpy.style_terms import STYLE_LOSSES
 from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
+StyleSource = Image | MultiscaleStyle
 DEFAULT_SIZE = 512
 _COARSEST = 128  # long side of the first scale at least, unless the number of scales is given
 
@@ -58,6 +61,8 @@ class Plan:
         Where the objective and the optimiser run; the arrays here are the host's.
     placement : Placement or None
         Which region of the content takes its style from where.
+    ready : list of MultiscaleStyle
+        What stands in place of style pictures; `styles` is empty then.
     """
 
     net: Network
@@ -72,11 +77,12 @@ class Plan:
     seed: int
     backend: Backend = NUMPY
     placement: Placement | None = None
+    ready: list[MultiscaleStyle] = field(default_factory=list, repr=False)
 
 
 def plan_transfer(
     content: Image,
-    style: Image | list[Image] | tuple[Image, ...],
+    style: StyleSource | list[StyleSource] | tuple[StyleSource, ...],
     *,
     net: Network | str | Path | None = None,
     settings: Settings | str = "default",
@@ -108,7 +114,10 @@ def plan_transfer(
     if layers <= set(lean.layers):
         network = lean  # a VGG's classifier takes six times the memory of its convolutions
     content_pixels = _pixels(content)
-    styles = [_pixels(one) for one in (style if isinstance(style, (list, tuple)) else [style])]
+    given = list(style) if isinstance(style, (list, tuple)) else [style]
+    ready = ready_styles(given)
+    styles = [] if ready else [_pixels(one) for one in given if not isinstance(one, MultiscaleStyle)]
+    _check_ready(ready, network, chosen, placement)
     colored = content_pixels
     content_pixels, styles = controlled(chosen.color, content_pixels, styles)
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
@@ -122,20 +131,40 @@ def plan_transfer(
         raise InputError("recolor gives the whole picture the style's colours: leave the masks out")
     if placement is not None:
         _check_placement(placement, network, chosen, styles, sizes, style_weights)
+    if chosen.color == "regions":
+        if placement is None:
+            raise InputError("the color regions moves colours region by region: give masks, or another color")
+        content_pixels = recolored_content(content_pixels, placement, styles, _shares(style_weights, len(styles)))
     return Plan(
         network,
         chosen,
         content_pixels,
         colored,
         styles,
-        _shares(style_weights, len(styles)),
+        _shares(style_weights, len(given)),
         _start(chosen, content_pixels, styles, sizes[0], seed),
         sizes,
         _split(chosen.iterations, len(sizes)),
         seed,
         backend,
         placement,
+        ready,
     )
+
+
+def _check_ready(ready: list[MultiscaleStyle], net: Network, settings: Settings, placement: Placement | None) -> None:
+    """Refuse styles of another network or of other layers, and what needs style pictures."""
+    for one in ready:
+        one.check(net, settings.style_layers or {})
+    pictures = {
+        f"the style loss {settings.style_loss}": settings.style_loss != "gram",
+        "masks": placement is not None,
+        "the start style": settings.start == "style",
+        f"the color {settings.color}": settings.color != "style",
+    }
+    for what, needed in pictures.items():
+        if ready and needed:
+            raise InputError(f"{what} needs style pictures: a style file holds Gram matrices alone")
 
 
 def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -> list[tuple[int, int]]:
@@ -207,6 +236,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
         raise InputError(f"the feather must be a part of the picture's long side from 0 to 1, got {chosen.feather}")
     if chosen.margin < 0:
         raise InputError(f"the margin must not be negative, got {chosen.margin}")
+    if chosen.strength is not None and not 0 < chosen.strength < np.inf:
+        raise InputError(f"the strength must be a positive number, such as 0.1, 1 or 10, got {chosen.strength}")
     if not 0 < chosen.style_scale < np.inf:
         raise InputError(f"the style scale must be a positive number, got {chosen.style_scale}")
     return chosen

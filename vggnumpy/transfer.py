@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,15 @@ from vggnumpy.color_control import finished, recolored
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
-from vggnumpy.nets.network import LayerKey
 from vggnumpy.nets.placement import network_on
 from vggnumpy.objective import Objective
-from vggnumpy.ops import pad
-from vggnumpy.ops.geometry import Sides
 from vggnumpy.optimize import linear, minimize
-from vggnumpy.plan import Image, Plan, canvas_sides, plan_transfer, style_size
+from vggnumpy.plan import Image, Plan, StyleSource, canvas_sides, plan_transfer
 from vggnumpy.presets import Settings
-from vggnumpy.spatial import Placement, content_masks, on_device, region_styles, style_masks
-from vggnumpy.style_terms import ALIGNED, HeldPatches, cropped, style_terms
-from vggnumpy.terms import LayerTerm
+from vggnumpy.scale import canvas_at, objective_at
+from vggnumpy.spatial import Placement
+from vggnumpy.strength import balanced
+from vggnumpy.style_terms import HeldPatches
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -106,7 +104,7 @@ class TransferResult:
 
 def transfer(
     content: Image,
-    style: Image | list[Image] | tuple[Image, ...],
+    style: StyleSource | list[StyleSource] | tuple[StyleSource, ...],
     *,
     net: Network | str | Path | None = None,
     settings: Settings | str = "default",
@@ -129,7 +127,9 @@ def transfer(
     content : path or ndarray, H×W×3, RGB 0–255
         The picture to repaint.
     style : path or ndarray, or a list of them
-        The pictures to take the style from: mixed gradient descent, the weighted sum of their losses.
+        The pictures to take the style from: mixed gradient descent, the weighted sum of their losses.  Or, in their
+        place, style files (paths that end in .h5) or styles (`vggnumpy.multiscale.MultiscaleStyle`): no picture is
+        opened then, and the result is, bit for bit, the one that the pictures give that a style was computed from.
     net : Network, str or Path, optional
         A network, or the name or path of its weights file, see `vggnumpy.load_network`; by default the best there is,
         see `vggnumpy.formats.best_network`.
@@ -161,7 +161,8 @@ def transfer(
 
     Notes
     -----
-    Ctrl-C during the optimisation does not raise: the best image so far is returned with ``interrupted`` set.
+    Ctrl-C during the optimisation does not raise: the best image so far is returned with ``interrupted`` set.  While a
+    `strength` is still being balanced there is none, and KeyboardInterrupt is raised.
     """
     plan = plan_transfer(
         content,
@@ -180,6 +181,9 @@ def transfer(
 
 def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> TransferResult:
     """Carry out a planned transfer; see `transfer`."""
+    if plan.settings.strength is not None:
+        result = paint(balanced(plan, paint), callback)
+        return replace(result, settings={**result.settings, "strength": plan.settings.strength})
     settings, pixels = plan.settings, plan.start
     net = network_on(plan.net, plan.backend)
 
@@ -197,12 +201,12 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
         objective = None  # its memory is free before the next one's is taken
         try:
-            canvas = _canvas(plan, pixels, shape, sides)
+            canvas = canvas_at(plan, pixels, shape, sides)
             log.begin_scale(canvas, inside)
             pixels = to_host(log.best)
             options = _options(settings, count)
             with np.errstate(over="ignore", invalid="ignore"):  # the optimiser notices, and steps back or says so
-                objective = _objective(plan, net, shape, sides)
+                objective = objective_at(plan, net, shape, sides)
                 result = _descend(objective, canvas, settings.optimizer, count, log, options)
             if result.nit == 0 and not np.isfinite(result.fun):
                 raise InputError("the loss or its gradient is not finite at the start: use smaller weights")
@@ -276,83 +280,6 @@ class _Log:
         self.history.append({key: value for key, value in vars(progress).items() if not key.startswith("_")})
         if self._callback is not None:
             self._callback(progress)
-
-
-def _canvas(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides) -> Any:
-    """Return a picture at the size of one scale, extended by `sides`, where the transfer runs."""
-    canvas, _ = pad(resize(pixels, shape).astype(plan.net.dtype), sides, "reflect")
-    return plan.backend.xp.asarray(canvas)
-
-
-@dataclass(frozen=True)
-class _Style:
-    """What stands for the style in the objective of one scale: pictures or their statistics at layers, or terms."""
-
-    images: list[Any] = field(default_factory=list)
-    layers: dict[LayerKey, float] = field(default_factory=dict)
-    weights: list[float] | None = None
-    regions: dict[LayerKey, Any] | None = None
-    terms: list[LayerTerm] = field(default_factory=list)
-
-
-def _objective(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
-    """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
-    settings = plan.settings
-    content = _canvas(plan, plan.content, shape, sides)
-    style = _style(plan, content, shape, sides)
-    return Objective(
-        net,
-        content,
-        style.images,
-        settings.content_layers,
-        style.layers,
-        settings.normalization,
-        settings.size_penalty,
-        settings.variation,
-        size_power=settings.size_power,
-        variation_beta=settings.variation_beta,
-        style_weights=style.weights,
-        regions=style.regions,
-        layer_terms=style.terms,
-        precision=settings.precision,
-    )
-
-
-def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _Style:
-    """Return the style at one scale: of whole pictures, of regions, or in place of Gram matrices."""
-    settings, layers, backend = plan.settings, plan.settings.style_layers or {}, plan.backend
-    images, own, maps = _style_images(plan, shape, sides), None, None
-    if plan.placement is not None:
-        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
-        sizes = [image.shape[:2] for image in images]
-        maps = style_masks(plan.placement, plan.net, sizes, layers, settings.mask_way)
-    if settings.style_loss != "gram":
-        terms = style_terms(
-            settings.style_loss,
-            plan.net,
-            layers,
-            images,
-            plan.style_weights,
-            settings.normalization,
-            content=to_host(content),
-            content_layer=next(iter(settings.content_layers or {}), None),
-            radius=settings.radius,
-            content_maps=own,
-            style_maps=maps,
-        )
-        return _Style(terms=terms)
-    if plan.placement is None or own is None or maps is None:
-        return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights)
-    styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]
-    weights = plan.style_weights if len(styles) == len(images) else [1.0]
-    return _Style(styles, layers, weights, on_device(own, backend))
-
-
-def _style_images(plan: Plan, shape: tuple[int, int], sides: Sides) -> list[np.ndarray]:
-    """Return the style pictures at the size they have at one scale."""
-    if plan.settings.style_loss in ALIGNED:
-        return [to_host(_canvas(plan, cropped(one, shape), shape, sides)) for one in plan.styles]
-    return [resize(one, style_size(plan.settings, one, shape)).astype(plan.net.dtype) for one in plan.styles]
 
 
 def _descend(

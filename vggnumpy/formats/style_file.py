@@ -20,8 +20,9 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BufferedReader
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,33 @@ def _read(stream: BufferedReader) -> MultiscaleStyle:
         size: {layer: GramStatistics(*matrices[f"size {size}/{layer}"]) for layer in digests} for size in sizes
     }
     return MultiscaleStyle(grams, digests, network, recipe, preview)
+
+
+def ready_styles(given: Sequence[Any]) -> list[MultiscaleStyle]:
+    """Return the styles that are ready among what stands for a style, reading files; none if all are pictures.
+
+    Parameters
+    ----------
+    given : sequence of MultiscaleStyle, path or anything else
+        A path with the suffix of HDF5 is a style file's; everything else is taken for a picture.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or some are styles and some are pictures.
+    """
+    ready = [one for one in given if isinstance(one, MultiscaleStyle) or is_style_file(one)]
+    if ready and len(ready) < len(given):
+        raise InputError(
+            "style files and style pictures do not go together; make style files of the pictures with: vggnumpy style "
+            "compute PICTURE -o OUT.h5"
+        )
+    return [one if isinstance(one, MultiscaleStyle) else read_style(one) for one in ready]
+
+
+def is_style_file(path: Any) -> bool:
+    """Tell whether a path is a style file's, by its suffix."""
+    return isinstance(path, (str, Path)) and Path(path).suffix.lower() in SUFFIXES
 
 
 def content_digest(

@@ -1,0 +1,100 @@
+"""One scale of a transfer: a picture's canvas and the objective that is minimised on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vggnumpy.backend import to_host
+from vggnumpy.images import resize
+from vggnumpy.nets import Network
+from vggnumpy.nets.network import LayerKey
+from vggnumpy.objective import Objective
+from vggnumpy.ops import pad
+from vggnumpy.ops.geometry import Sides
+from vggnumpy.plan import Plan, style_size
+from vggnumpy.spatial import content_masks, on_device, region_styles, style_masks
+from vggnumpy.style_terms import ALIGNED, cropped, style_terms
+from vggnumpy.terms import LayerTerm
+
+
+def canvas_at(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides) -> Any:
+    """Return a picture at the size of one scale, extended by `sides`, where the transfer runs."""
+    canvas, _ = pad(resize(pixels, shape).astype(plan.net.dtype), sides, "reflect")
+    return plan.backend.xp.asarray(canvas)
+
+
+@dataclass(frozen=True)
+class _Style:
+    """What stands for the style in the objective of one scale: pictures or their statistics at layers, or terms."""
+
+    images: list[Any] = field(default_factory=list)
+    layers: dict[LayerKey, float] = field(default_factory=dict)
+    weights: list[float] | None = None
+    regions: dict[LayerKey, Any] | None = None
+    terms: list[LayerTerm] = field(default_factory=list)
+
+
+def objective_at(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides) -> Objective:
+    """Build the objective of one scale, for a canvas that is larger than the picture by `sides`."""
+    settings = plan.settings
+    content = canvas_at(plan, plan.content, shape, sides)
+    style = _style(plan, content, shape, sides)
+    return Objective(
+        net,
+        content,
+        style.images,
+        settings.content_layers,
+        style.layers,
+        settings.normalization,
+        settings.size_penalty,
+        settings.variation,
+        size_power=settings.size_power,
+        variation_beta=settings.variation_beta,
+        style_weights=style.weights,
+        regions=style.regions,
+        layer_terms=style.terms,
+        precision=settings.precision,
+    )
+
+
+def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _Style:
+    """Return the style at one scale: of whole pictures, of regions, or in place of Gram matrices."""
+    settings, layers, backend = plan.settings, plan.settings.style_layers or {}, plan.backend
+    if plan.ready:
+        long_side = round(settings.style_scale * max(shape))
+        return _Style([one.at(long_side, backend) for one in plan.ready], layers, plan.style_weights)
+    images, own, maps = _style_images(plan, shape, sides), None, None
+    if plan.placement is not None:
+        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
+        sizes = [image.shape[:2] for image in images]
+        maps = style_masks(plan.placement, plan.net, sizes, layers, settings.mask_way)
+    if settings.style_loss != "gram":
+        terms = style_terms(
+            settings.style_loss,
+            plan.net,
+            layers,
+            images,
+            plan.style_weights,
+            settings.normalization,
+            content=to_host(content),
+            content_layer=next(iter(settings.content_layers or {}), None),
+            radius=settings.radius,
+            content_maps=own,
+            style_maps=maps,
+        )
+        return _Style(terms=terms)
+    if plan.placement is None or own is None or maps is None:
+        return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights)
+    styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]
+    weights = plan.style_weights if len(styles) == len(images) else [1.0]
+    return _Style(styles, layers, weights, on_device(own, backend))
+
+
+def _style_images(plan: Plan, shape: tuple[int, int], sides: Sides) -> list[np.ndarray]:
+    """Return the style pictures at the size they have at one scale."""
+    if plan.settings.style_loss in ALIGNED:
+        return [to_host(canvas_at(plan, cropped(one, shape), shape, sides)) for one in plan.styles]
+    return [resize(one, style_size(plan.settings, one, shape)).astype(plan.net.dtype) for one in plan.styles]
