@@ -10,7 +10,7 @@ from vggnumpy.losses import regions_statistics
 from vggnumpy.nets import architecture
 from vggnumpy.ops.geometry import Sides
 from vggnumpy.regions import hard_regions
-from vggnumpy.spatial import Placement, content_masks, placement_of_masks, region_styles, style_masks
+from vggnumpy.spatial import Placement, content_masks, placement_of_masks, recolored_content, region_styles, style_masks
 
 NET = random_network(architecture("vgg19")[:7], rng=1)  # to relu2_1
 RNG = np.random.default_rng(0)
@@ -128,3 +128,28 @@ def test_a_placement_that_does_not_fit_is_refused():
         transfer(CONTENT, painting, net=NET, placement=placed, mask_way="outside")
     with pytest.raises(InputError, match="feather"):
         transfer(CONTENT, painting, net=NET, placement=placed, feather=2)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_content_gets_its_styles_colours_region_by_region(masks):
+    content, painting = left_and_right(48, 64), halves((220, 60, 40), (40, 60, 220))
+    if masks:
+        placed, styles = Placement(content, (left_and_right(40, 56), left_and_right(40, 56))), [painting, painting / 2]
+        left, right = 0.75 * painting[:, :28].mean(axis=(0, 1)), 0.75 * painting[:, 28:].mean(axis=(0, 1))
+    else:
+        placed, styles = Placement(content, (1, 0)), [painting, painting[::-1] / 2]
+        left, right = styles[1].mean(axis=(0, 1)), styles[0].mean(axis=(0, 1))
+    moved = recolored_content(CONTENT, placed, styles, [0.5, 0.5])
+    assert moved.dtype == "float32" and moved.min() >= 0 and moved.max() <= 255
+    np.testing.assert_allclose(moved[:, :32].mean(axis=(0, 1)), left, atol=3)
+    np.testing.assert_allclose(moved[:, 32:].mean(axis=(0, 1)), right, atol=3)
+
+
+def test_a_transfer_begins_with_colours_moved_region_by_region():
+    painting = halves((220, 60, 40), (40, 60, 220))
+    placed = Placement(left_and_right(48, 64), (left_and_right(40, 56),))
+    options = {"net": NET, "size": 64, "iterations": 1, "placement": placed, "first_step": 0.01}
+    moved = transfer(CONTENT, painting, color="regions", **options).pixels
+    assert mean_color(moved, True)[0] > 180 and mean_color(moved, False)[2] > 180
+    with pytest.raises(InputError, match="moves colours region by region: give masks"):
+        transfer(CONTENT, painting, net=NET, size=64, color="regions")

@@ -36,8 +36,8 @@ from numpy.typing import ArrayLike, NDArray
 from vggnumpy.color import lab_to_srgb, srgb_to_lab, srgb_to_yiq, yiq_to_srgb
 from vggnumpy.errors import InputError
 
-COLORS = ("style", "luminance", "luminance-lab", "cholesky", "principal-axes", "histogram", "recolor")
-"""Ways to choose a result's colours, see `controlled`."""
+COLORS = ("style", "luminance", "luminance-lab", "cholesky", "principal-axes", "histogram", "recolor", "regions")
+"""Ways to choose a result's colours, see `controlled`; ``regions`` is `vggnumpy.region_colors`."""
 SPACES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "yiq": (srgb_to_yiq, yiq_to_srgb),
     "lab": (srgb_to_lab, lab_to_srgb),
@@ -310,10 +310,10 @@ def controlled(
     Parameters
     ----------
     kind : str
-        One of `COLORS`.  ``style`` and ``recolor``: as they are.  ``luminance`` (by Y) and ``luminance-lab`` (by L*):
-        grey pictures, each style's brightness matched to the content's.  ``cholesky``, ``principal-axes`` and
-        ``histogram``: each style's colours matched to the content's, by `match_colors` and `match_histogram`; not
-        clipped.
+        One of `COLORS`.  ``style``, ``recolor`` and ``regions``: as they are.  ``luminance`` (by Y) and
+        ``luminance-lab`` (by L*): grey pictures, each style's brightness matched to the content's.  ``cholesky``,
+        ``principal-axes`` and ``histogram``: each style's colours matched to the content's, by `match_colors` and
+        `match_histogram`; not clipped.
     content, styles : ndarray, H×W×3, float32
 
     Returns

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import Backend
+from vggnumpy.color_control import color_statistics, pooled
 from vggnumpy.engine import engine_for
 from vggnumpy.errors import InputError
 from vggnumpy.losses import RegionStatistics
@@ -16,6 +17,7 @@ from vggnumpy.masks import check_mask_size, match_regions, regions_of_mask
 from vggnumpy.nets.masks import carry_masks
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.ops.geometry import Sides
+from vggnumpy.region_colors import recolored_regions, region_statistics
 from vggnumpy.regions import Regions, feather
 from vggnumpy.styles import region_style_of
 
@@ -94,6 +96,41 @@ def placement_of_masks(
         check_mask_size(mask.shape[:2], picture, what)
         matched.append(match_regions(own, regions_of_mask(mask, regions, what))[1])
     return Placement(own, tuple(matched))
+
+
+def recolored_content(
+    content: np.ndarray, placement: Placement, styles: Sequence[np.ndarray], weights: Sequence[float]
+) -> np.ndarray:
+    """Return the picture with each region's colours moved to those of the region that it takes its style from.
+
+    See `vggnumpy.region_colors`: painting then begins with a sky that has the painted sky's mean colour already, and
+    its content does not pull it back.
+
+    Parameters
+    ----------
+    content : ndarray, H×W×3, RGB 0–255
+    placement : Placement
+    styles : sequence of ndarray, H×W×3, RGB 0–255
+    weights : sequence of float
+        Share of each style in every region; of no meaning where each is for a region of its own.
+
+    Returns
+    -------
+    ndarray, H×W×3
+        Of the dtype of `content`, 0–255.
+    """
+    if all(isinstance(one, Regions) for one in placement.styles):
+        found = [
+            region_statistics(style, own)
+            for style, own in zip(styles, placement.styles, strict=True)
+            if isinstance(own, Regions)
+        ]
+        targets = [pooled(region, weights) for region in zip(*found, strict=True)]
+    else:
+        order = np.argsort(placement.styles)  # type: ignore[arg-type]
+        targets = [color_statistics(styles[i]) for i in order]
+    recolored: np.ndarray = recolored_regions(content, placement.content, targets).clip(0, 255)
+    return recolored
 
 
 def content_masks(
