@@ -102,6 +102,21 @@ def test_filters_are_transformed_in_their_own_dtype():
     assert transform_filters(w).dtype == "float32" and transform_filters(w, 6).shape == (64, 2, 5)
 
 
+@pytest.mark.parametrize("tile", TILES)
+def test_transformed_filters_are_rounded_once(tile):
+    w = np.random.default_rng(7).standard_normal((3, 3, 5, 64)).astype("float32")
+    np.testing.assert_array_equal(transform_filters(w, tile), transform_filters(w.astype("f8"), tile).astype("f4"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_where_a_bias_goes_the_mean_goes_too_and_is_not_rounded_with_the_products(dtype):
+    x, w, b = operands((20, 19, 256), 33)
+    x, w, b = (x + 20).astype(dtype), w.astype(dtype), np.zeros_like(b).astype(dtype)
+    y, _ = ops.conv(x.astype("f8"), w.astype("f8"))
+    kept_out, with_it = (relative(winograd_conv(x, w, bias)[0], y) for bias in (b, None))
+    assert kept_out < {"float32": 0.8 * with_it, "float64": 1e-13}[dtype]
+
+
 def test_a_block_of_tiles_is_cut_from_anywhere():
     x = np.random.default_rng(6).standard_normal((13, 11, 2))
     padded = np.pad(x, ((1, 9), (1, 9), (0, 0)))

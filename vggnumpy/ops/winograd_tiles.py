@@ -20,13 +20,17 @@ _PIECE_BYTES = 8192 * 4
 def transform_filters(w: Any, tile: int = 4, out: Any = None) -> Any:
     """Return U = G w Gᵀ, t²×C×K, for filters 3×3×C×K, in their dtype; written to `out` if given.
 
-    The t² products are counted columns first, U[j·t + i], as `tile_products` does.
+    The t² products are counted columns first, U[j·t + i], as `tile_products` does.  G has thirds in it, which no binary
+    number is: all is computed in float64 and rounded once.  In float32 U would have 2½ times the error, the same in
+    every pixel.
     """
     G = transforms(tile).G
-    both = np.kron(G, G).astype(w.dtype)
+    both = np.kron(G, G)
+    exact = np.empty((len(both), w[0, 0].size))
+    _thin_product(both, w.transpose(1, 0, 2, 3).reshape(9, -1).astype("float64"), exact)
     if out is None:
         out = np.empty((len(both), *w.shape[2:]), w.dtype)
-    _thin_product(both, w.transpose(1, 0, 2, 3).reshape(9, -1), out.reshape(len(both), -1))
+    out[...] = exact.reshape(out.shape)
     return out
 
 
@@ -136,6 +140,17 @@ def tile_products(
     Every step is a product of matrices for BLAS: measured, two small ones along the two axes cost a third of the same
     additions written out, and less than one of 36×36.
 
+    *The mean stays out of the products.*  Features behind a rectifier are μ + d with a mean that is not small, and what
+    μ adds to the sums over channels is rounded with them.  Of a constant map all values Bᵀ μ B are 0 but the one at the
+    point (1, 1), where the bias enters: rows of Bᵀ are coefficients of polynomials that vanish at 1, but for that of
+    the point 1 itself.  And (2) is linear in V = Bᵀ d B, so for any vector v
+
+        Σ_c V_c U_c = Σ_c (V_c − v_c) U_c + Σ_c v_c U_c        at the point (1, 1),
+
+    the last sum being one number an output channel: computed in float64, it goes where the bias goes.  With v the mean
+    of V over the block's tiles the error of a deep layer of a VGG network falls by a fifth, for one part in 36 of V
+    read twice.  A derivative has no mean to speak of, and no bias: there it is not done.
+
     Parameters
     ----------
     tiles : ndarray, t×R×S×C
@@ -147,7 +162,7 @@ def tile_products(
     work : Workspace
         Its buffers ``even`` and ``odd`` are used in turn.
     bias : ndarray of K, optional
-        Only for the straight algorithm, where the point 1 stands at its place.
+        Only for the straight algorithm, where the point 1 stands at its place.  With it the mean is kept out.
     multiply : callable
         ``multiply(V, U, out=M)`` computes the t² products.
 
@@ -160,6 +175,10 @@ def tile_products(
     rows = (R - 2) // m
     V = _transform_tiles(tiles, algorithm, work)
     M = work("odd", (t * t, rows * S, K), dtype)
+    if bias is not None:
+        mean = V[ONE * t + ONE].mean(axis=0)
+        V[ONE * t + ONE] -= mean
+        bias = (bias + mean.astype("float64") @ U[ONE * t + ONE].astype("float64")).astype(dtype)
     multiply(V, U, out=M)
     if bias is not None:
         M[ONE * t + ONE] += bias
