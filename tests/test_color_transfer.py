@@ -62,8 +62,9 @@ def test_colours_alone_are_the_styles_and_nothing_is_painted(pictures):
 
 def test_every_kind_makes_another_picture(pictures):
     quick = {"net": NET, "iterations": 2, "size": 32}
-    images = {kind: vn.transfer(*pictures, color=kind, **quick).image.tobytes() for kind in COLORS}
-    assert len(set(images.values())) == len(COLORS)
+    kinds = [kind for kind in COLORS if kind != "regions"]  # which needs masks
+    images = {kind: vn.transfer(*pictures, color=kind, **quick).image.tobytes() for kind in kinds}
+    assert len(set(images.values())) == len(kinds)
     assert images["style"] == vn.transfer(*pictures, **quick).image.tobytes()
 
 

@@ -58,6 +58,7 @@ ROOMS = {
     "multiscale": {
         *("estimate", "presets", "engine", "styles", "losses", "nets", "backend", "images", "files", "system", "errors")
     },
+    "feature_size": {"multiscale", "presets", "losses", "nets", "backend", "errors"},
     "style_mixing": {"multiscale", "styles", "losses", "images", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},

@@ -14,8 +14,9 @@ from vggnumpy.color_control import COLORS, controlled
 from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
+from vggnumpy.feature_size import check_fine
 from vggnumpy.formats.load import best_network, load_network
-from vggnumpy.formats.style_file import ready_styles
+from vggnumpy.formats.style_file import ready_styles, style_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.multiscale import MultiscaleStyle
 from vggnumpy.nets import Network
@@ -61,6 +62,8 @@ class Plan:
         Where the objective and the optimiser run; the arrays here are the host's.
     placement : Placement or None
         Which region of the content takes its style from where.
+    fine : ndarray, H×W×3, float32, or None
+        Where the shallower half of the style layers takes its style from, see `vggnumpy.feature_size`.
     ready : list of MultiscaleStyle
         What stands in place of style pictures; `styles` is empty then.
     """
@@ -78,6 +81,7 @@ class Plan:
     backend: Backend = NUMPY
     placement: Placement | None = None
     ready: list[MultiscaleStyle] = field(default_factory=list, repr=False)
+    fine: np.ndarray | None = field(default=None, repr=False)
 
 
 def plan_transfer(
@@ -90,6 +94,7 @@ def plan_transfer(
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
     placement: Placement | None = None,
+    fine_style: Image | None = None,
     backend: Backend = NUMPY,
     **overrides: Any,
 ) -> Plan:
@@ -103,7 +108,10 @@ def plan_transfer(
     chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
     if seed < 0:
         raise InputError(f"the seed must not be negative, got {seed}")
-    network = net if isinstance(net, Network) else best_network() if net is None else load_network(net)
+    given = list(style) if isinstance(style, (list, tuple)) else [style]
+    ready = ready_styles(given)
+    best = style_network(ready[0]) if ready and net is None else None
+    network = best or (net if isinstance(net, Network) else best_network() if net is None else load_network(net))
     if chosen.pooling is not None:
         network = network.with_pooling(chosen.pooling)
     if chosen.pad_mode is not None:
@@ -114,12 +122,14 @@ def plan_transfer(
     if layers <= set(lean.layers):
         network = lean  # a VGG's classifier takes six times the memory of its convolutions
     content_pixels = _pixels(content)
-    given = list(style) if isinstance(style, (list, tuple)) else [style]
-    ready = ready_styles(given)
     styles = [] if ready else [_pixels(one) for one in given if not isinstance(one, MultiscaleStyle)]
-    _check_ready(ready, network, chosen, placement)
+    fine = [] if fine_style is None else [_pixels(fine_style)]
+    _check_ready(ready, network, chosen, placement, bool(fine))
+    if fine:
+        check_fine(network, chosen, placement is not None)
     colored = content_pixels
-    content_pixels, styles = controlled(chosen.color, content_pixels, styles)
+    content_pixels, prepared = controlled(chosen.color, content_pixels, [*styles, *fine])
+    styles, fine = prepared[: len(styles)], prepared[len(styles) :]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)
@@ -149,16 +159,20 @@ def plan_transfer(
         backend,
         placement,
         ready,
+        fine[0] if fine else None,
     )
 
 
-def _check_ready(ready: list[MultiscaleStyle], net: Network, settings: Settings, placement: Placement | None) -> None:
+def _check_ready(
+    ready: list[MultiscaleStyle], net: Network, settings: Settings, placement: Placement | None, fine: bool
+) -> None:
     """Refuse styles of another network or of other layers, and what needs style pictures."""
     for one in ready:
         one.check(net, settings.style_layers or {})
     pictures = {
         f"the style loss {settings.style_loss}": settings.style_loss != "gram",
         "masks": placement is not None,
+        "a fine style": fine,
         "the start style": settings.start == "style",
         f"the color {settings.color}": settings.color != "style",
     }

@@ -1,4 +1,4 @@
-"""What a run leaves beside its picture: a JSON record, a plot of the loss, a sheet of the pictures on the way."""
+"""What runs leave beside their pictures: JSON records, plots of losses and scores, sheets and grids of pictures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vggnumpy.files import atomic_path
-from vggnumpy.images import decode_rgb, write_image
+from vggnumpy.errors import InputError
+from vggnumpy.files import atomic_path, check_output
+from vggnumpy.images import decode_rgb, to_uint8, write_image
+
+if TYPE_CHECKING:
+    from vggnumpy.scores import TransferScore
 
 
 def versions() -> dict[str, str]:
@@ -49,6 +53,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
+def _figure(width: float, height: float) -> Any:
+    """Return an empty figure of these inches; not through pyplot: no global state, no display, safe in threads."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> None:
     """Plot the loss against the iteration, one curve for each scale, and write the picture whole or not at all.
 
@@ -60,12 +74,7 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
         From `vggnumpy.transfer.TransferResult`.
     title : str
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not through pyplot: no global state, no display, safe in threads.
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(7, 4)
     axes = figure.add_subplot()
     for scale in sorted({row["scale"] for row in history}):
         rows = [row for row in history if row["scale"] == scale]
@@ -103,20 +112,12 @@ def write_contact_sheet(
     side : int
         Pixels that the longer side of a place has.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     height, width = frames[0].shape[:2]
     columns = columns or min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * height / width))))
     rows = math.ceil(len(frames) / columns)
     inches = side / 100 / max(height, width)
-    figure = Figure(
-        figsize=(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title)),
-        dpi=100,
-        layout="constrained",
-    )
-    FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
+    figure = _figure(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title))
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     if title:
         figure.suptitle(title, fontsize=13)
     for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
@@ -140,11 +141,7 @@ def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> No
         From `vggnumpy.training.loop.Trainer`.
     title : str
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(7, 4)
     left = figure.subplots()
     right = left.twinx()
     passes = [row["pass"] for row in log]

@@ -19,6 +19,7 @@ from vggnumpy.estimate import evaluation_seconds
 from vggnumpy.files import check_output, sha256
 from vggnumpy.film import Film, check_animation, write_animation
 from vggnumpy.formats.load import stand_in_network
+from vggnumpy.formats.style_file import ready_styles
 from vggnumpy.images import check_writable_image, keeps_alpha, read_image, read_picture, resize, write_image
 from vggnumpy.plan import Plan, free_memory, memory_needed, plan_transfer
 from vggnumpy.presets import STARTS
@@ -60,6 +61,7 @@ def run_transfer(
     style_weights: Sequence[float] | None = None,
     content_mask: Path_ | None = None,
     style_masks: Sequence[Path_] = (),
+    fine_style: Path_ | None = None,
     regions: int | None = None,
     device: str = "auto",
     save_every: int | None = None,
@@ -83,6 +85,8 @@ def run_transfer(
         As for `vggnumpy.transfer.transfer`.
     content_mask, style_masks, regions
         Masks in colour files, and how many regions they have, as for `vggnumpy.spatial.placement_of_masks`.
+    fine_style : path, optional
+        A picture of finer strokes, as for `vggnumpy.transfer.transfer`.
     device : str
         As for `vggnumpy.backend.select_device`.
     save_every : int, optional
@@ -111,7 +115,8 @@ def run_transfer(
     record_path, plot_path = out.with_suffix(".json"), out.with_suffix(".loss.png")
     start = (overrides or {}).get("start", "content")
     masks = [*([] if content_mask is None else [content_mask]), *style_masks]
-    sources = [content, *styles, *masks, *([] if start in STARTS else [start])]
+    others = [one for one in (fine_style, None if start in STARTS else start) if one is not None]
+    sources = [content, *styles, *masks, *others]
     written = [out, record_path, plot_path]
     if animate is not None:
         check_animation(animate)
@@ -126,23 +131,27 @@ def run_transfer(
         raise InputError(f"--save-every must be at least 1, got {save_every}")
     picture = read_picture(content)
     inputs = [{"path": str(path), "sha256": sha256(path)} for path in sources]
-    pixels = [read_image(path) for path in styles]
+    ready = ready_styles(styles)
+    pixels = [] if ready else [read_image(path) for path in styles]
     placement = _placement([picture.rgb, *pixels], content_mask, style_masks, regions)
     plan = plan_transfer(
         picture.rgb,
-        list(pixels),
+        [*ready, *pixels],
         net=stand_in_network(seed) if weights == "random" else weights,
         settings=preset,
         size=size,
         seed=seed,
         style_weights=style_weights,
         placement=placement,
+        fine_style=fine_style,
         backend=backend,
         **(overrides or {}),
     )
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
+    if ready:
+        _say_how_large(plan, styles)
     if placement is not None:
         _say(f"regions: {_described(placement, styles)}")
     if estimate:
@@ -188,8 +197,21 @@ def _placement(
         if style_masks or regions is not None:
             raise InputError("a style's mask and a number of regions need the content's mask too: give --content-mask")
         return None
+    if len(pictures) == 1:
+        raise InputError("masks need style pictures: a style file holds Gram matrices alone")
     masks = [read_image(path) for path in style_masks]
     return placement_of_masks(read_image(content_mask), masks, [one.shape[:2] for one in pictures], regions)
+
+
+def _say_how_large(plan: Plan, styles: Sequence[Path_]) -> None:
+    """Say which styles were computed smaller than they are wanted: their strokes will be smaller."""
+    wanted = round(plan.settings.style_scale * max(plan.sizes[-1]))
+    for path, one in zip(styles, plan.ready, strict=True):
+        if one.sizes[-1] < wanted:
+            _say(
+                f"{Path(path).name} was computed up to {one.sizes[-1]} pixels: its strokes are smaller than at the "
+                f"{wanted} wanted here; compute it with --size {wanted}"
+            )
 
 
 def _described(placement: Placement, styles: Sequence[Path_]) -> str:

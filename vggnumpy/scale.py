@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import to_host
+from vggnumpy.feature_size import coarse_and_fine, grams_on_device
 from vggnumpy.images import resize
 from vggnumpy.nets import Network
 from vggnumpy.nets.network import LayerKey
@@ -80,12 +81,15 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
             plan.style_weights,
             settings.normalization,
             content=to_host(content),
-            content_layer=next(iter(settings.content_layers or {}), None),
             radius=settings.radius,
             content_maps=own,
             style_maps=maps,
         )
         return _Style(terms=terms)
+    if plan.fine is not None:
+        fine = resize(plan.fine, style_size(settings, plan.fine, shape)).astype(plan.net.dtype)
+        joined = [coarse_and_fine(plan.net, one, fine, list(layers)) for one in images]
+        return _Style([grams_on_device(one, backend) for one in joined], layers, plan.style_weights)
     if plan.placement is None or own is None or maps is None:
         return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights)
     styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]

@@ -112,6 +112,7 @@ def transfer(
     seed: int = 0,
     style_weights: Sequence[float] | None = None,
     placement: Placement | None = None,
+    fine_style: Image | None = None,
     device: str = "auto",
     callback: Callable[[Progress], None] | None = None,
     **overrides: Any,
@@ -143,6 +144,9 @@ def transfer(
         One for each style picture; they are scaled to add up to 1.  By default all equal.
     placement : Placement, optional
         Which region of the content takes its style from where, see `vggnumpy.spatial`.
+    fine_style : path or ndarray, optional
+        A picture that the shallower half of the style layers, grain and strokes, comes from in place of `style`, see
+        `vggnumpy.feature_size`.
     device : str
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`.
     callback : callable, optional
@@ -173,6 +177,7 @@ def transfer(
         seed=seed,
         style_weights=style_weights,
         placement=placement,
+        fine_style=fine_style,
         backend=select_device(device),
         **overrides,
     )

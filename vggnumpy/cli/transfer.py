@@ -25,7 +25,7 @@ def add_transfer(commands: Any) -> None:
         "\n  vggnumpy transfer town.jpg night.jpg -o out.png --content-mask town_mask.png --style-mask night_mask.png",
     )
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
-    parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures to take the style from")
+    parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures, or style files, to take it from")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
     parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
     parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
@@ -47,6 +47,11 @@ def add_transfer(commands: Any) -> None:
         metavar="S",
         help="of the style, 0.1 (little) over 1 to 10 (much), the same with every size, network and preset: content "
         "weights are found by trial (default: the preset's weights as they are)",
+    )
+    parser.add_argument(
+        "--fine-style",
+        metavar="IMG",
+        help="take grain and strokes (the shallower half of the style layers) from this picture, forms from STYLE",
     )
     parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
     parser.add_argument(
@@ -172,6 +177,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         content_mask=arguments.content_mask,
         style_masks=arguments.style_mask,
         regions=arguments.regions,
+        fine_style=arguments.fine_style,
         device=arguments.device,
         save_every=arguments.save_every,
         animate=arguments.animate,
