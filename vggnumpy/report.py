@@ -182,11 +182,7 @@ def plot_scores(path: str | Path, names: Sequence[str], scores: Sequence[Transfe
         The photograph's first.
     title : str
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(11, 4.6)
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
     layers = list(scores[0].style)
@@ -226,15 +222,11 @@ def plot_grid(
         What is written below each picture.
     title : str
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shapes = [cell.shape for row in cells for cell in row if cell is not None] or [(1, 1)]
     height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
     inches = 3.2 / max(height, width)
-    size = len(columns) * (width * inches + 0.1) + 0.4, len(rows) * (height * inches + 0.45) + 0.4 + 0.4 * bool(title)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    heights = len(rows) * (height * inches + 0.45) + 0.4 + 0.4 * bool(title)
+    figure = _figure(len(columns) * (width * inches + 0.1) + 0.4, heights)
     figure.suptitle(title)
     for place, ax in np.ndenumerate(figure.subplots(len(rows), len(columns), squeeze=False)):
         row, column = place

@@ -127,10 +127,11 @@ class Judge:
             self.net.layer_name(key) for key in choose_layers(preset("default"), self.net).style_layers or {}
         ]
         photo = _picture(content)
-        paintings = [_picture(one) for one in (styles if isinstance(styles, (list, tuple)) else [styles])]
+        given: Sequence[ArrayLike] = styles if isinstance(styles, (list, tuple)) else [styles]  # type: ignore[list-item]
+        paintings = [_picture(one) for one in given]
         shares = [1 / len(paintings)] * len(paintings) if weights is None else weights
-        self._proportions = photo.shape[:2]
-        self._shape = fit_size(*photo.shape[:2], size)
+        self._proportions = height, width = photo.shape[0], photo.shape[1]
+        self._shape = fit_size(height, width, size)
         self._content = self._seen(photo, self._shape)
         self._styles = [self._seen(one, _style_shape(one, round(size * style_scale))) for one in paintings]
         self._grams = {

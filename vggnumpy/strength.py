@@ -59,7 +59,8 @@ def share_of(strength: float) -> float:
     strength : float
         Positive.
     """
-    return strength**_POWER / (strength**_POWER + _HALF)
+    power = float(strength**_POWER)
+    return power / (power + _HALF)
 
 
 def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
@@ -86,7 +87,8 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
         raise InputError("a strength balances content and style: give layers and weights for both")
     if settings.color == "recolor":
         raise InputError("a strength has no meaning where nothing is painted: leave it or the color recolor out")
-    shape = fit_size(*plan.content.shape[:2], min(TRIAL_SIZE, max(plan.sizes[-1])))
+    height, width = plan.content.shape[:2]
+    shape = fit_size(height, width, min(TRIAL_SIZE, max(plan.sizes[-1])))
     # The colours that are put back at the end are no part of what is balanced.
     trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
     measure = _by_terms(trial) if plan.ready or plan.placement is not None else _by_judge(trial)

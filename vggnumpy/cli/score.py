@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from vggnumpy.cli.common import command
@@ -14,6 +15,7 @@ def add_score(commands: Any) -> None:
     text = "measure what became of a picture"
     parser = commands.add_parser("score", help=text, description=f"{text[0].upper()}{text[1:]}.")
     measures = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(parser))
+    _add_score_transfer(measures)
     classes = command(
         measures,
         "class",
@@ -46,6 +48,70 @@ def add_score(commands: Any) -> None:
     cifar.add_argument("data", metavar="CIFAR10", help="archive, folder of batches, or HDF5 file with JPEG pictures")
     cifar.add_argument("--weights", default="builtin", metavar="NET", help="name or file (default builtin)")
     cifar.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_score_transfer(measures: Any) -> None:
+    transfers = command(
+        measures,
+        "transfer",
+        _transfer,
+        "tell how much of a painting's style results have, and what of the photograph they have kept",
+        "\n\nResults may come from any program, at any size: all pictures are brought to a long side of 256 pixels and"
+        "\nshown to one network.  The columns, the photograph itself in the first line:"
+        "\n  style       share of the way from the photograph (0) to the style (1)"
+        "\n  content     distance from the photograph's features, in parts of their length"
+        "\n  structure   structural similarity (SSIM) with the photograph, 1 for the same"
+        "\n  ΔE          mean difference of colour from the photograph, place by place"
+        "\n  palette ΔE  distance of the colours from the painting's, wherever they are"
+        "\n  relu1_1 …   distance from the style at each layer, in parts of its length"
+        "\n\nexamples:"
+        "\n  vggnumpy score transfer town.jpg wave.jpg first.png second.png --plot scores.png"
+        "\n  vggnumpy score transfer me.jpg wave.jpg out.png --classifier squeezenet1_1",
+    )
+    transfers.add_argument("content", metavar="CONTENT", help="the photograph")
+    transfers.add_argument("style", metavar="STYLE", help="the painting")
+    transfers.add_argument("results", metavar="RESULT", nargs="+", help="pictures made from the two")
+    transfers.add_argument(
+        "--weights", default="builtin", metavar="NET", help="network that judges, its name or file (default builtin)"
+    )
+    transfers.add_argument(
+        "--style-scale", type=float, default=1.0, metavar="F", help="that the results were painted with (default 1)"
+    )
+    transfers.add_argument("--classifier", metavar="NET", help="also tell whether this network still sees the same")
+    transfers.add_argument("--plot", metavar="OUT", help="also draw the scores, as a PNG file")
+    transfers.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from vggnumpy import report
+    from vggnumpy.evaluate import class_scores, score_table
+    from vggnumpy.formats.load import load_network
+    from vggnumpy.images import read_image
+    from vggnumpy.scores import Judge, transfer_score_table
+
+    if arguments.plot is not None:
+        report.check_plot(arguments.plot, [arguments.content, arguments.style, *arguments.results])
+    content, style = read_image(arguments.content), read_image(arguments.style)
+    judge = Judge(content, style, load_network(arguments.weights), style_scale=arguments.style_scale)
+    classifier = load_network(arguments.classifier) if arguments.classifier else None
+    names = [arguments.content, *arguments.results]
+    scores = [judge.score(read_image(name)) for name in names]
+    classes = class_scores(classifier, content, map(read_image, arguments.results)) if classifier else []
+    if arguments.plot is not None:
+        labels = [Path(name).stem for name in names]
+        report.plot_scores(arguments.plot, labels, scores, f"Against {Path(arguments.style).name}")
+    if arguments.json:
+        rows = [{"picture": name, **score.to_dict()} for name, score in zip(names, scores, strict=True)]
+        for row, kept in zip(rows, classes, strict=False):
+            row["class"] = kept._asdict()
+        print(report.to_json({"network": judge.net.name, "style": arguments.style, "scores": rows}))
+        return 0
+    print(f"network {judge.net.name}, style {arguments.style}")
+    print(transfer_score_table(names, scores))
+    if classifier is not None:
+        print(f"\nnetwork {classifier.name}, class of {arguments.content}: {classes[0].class_name}")
+        print(score_table(names, classes))
+    return 0
 
 
 def _box(text: str) -> tuple[int, ...]:
