@@ -11,20 +11,29 @@ from typing import Any
 from vggnumpy.cli.common import command
 from vggnumpy.errors import InputError
 
-_DEFAULTS = {
-    "passes": 24,
-    "batch": 256,
-    "rate": 0.2,
-    "decay": 5e-4,
-    "smoothing": 0.1,
-    "dropout": 0.0,
-    "shift": 4,
-    "cutout": 0,
+_NUMBERS = {
+    "passes": "how often every picture is seen",
+    "batch": "pictures in a step",
+    "rate": "highest rate of a step",
+    "decay": "penalty on large filters",
+    "smoothing": "of the labels",
+    "dropout": "after each hidden layer",
+    "shift": "pixels by which pictures are shifted at random",
+    "cutout": "side of a square that is hidden at random",
+    "seed": "of everything random",
+}
+_NAMES = {
+    "architecture": "small-vgg, paper or paper-deep",
+    "optimizer": "sgd (Nesterov's momentum) or adam",
+    "schedule": "of the rate: one-cycle or constant",
 }
 
 
 def add_train(commands: Any) -> None:
     """Add ``train``."""
+    from vggnumpy.training.loop import Settings
+
+    defaults = Settings()
     parser = command(
         commands,
         "train",
@@ -37,23 +46,11 @@ def add_train(commands: Any) -> None:
     )
     parser.add_argument("data", metavar="CIFAR10", help="archive, folder of batches, or HDF5 file with JPEG pictures")
     parser.add_argument("-o", "--out", required=True, metavar="OUT.h5", type=Path, help="weights file to write")
-    parser.add_argument("--architecture", default="small-vgg", help="small-vgg (the default), paper or paper-deep")
-    parser.add_argument("--optimizer", default="sgd", help="sgd (Nesterov's momentum) or adam (default sgd)")
-    parser.add_argument("--schedule", default="one-cycle", help="of the rate: one-cycle (the default) or constant")
-    for name, text in {
-        "passes": "how often every picture is seen",
-        "batch": "pictures in a step",
-        "rate": "highest rate of a step",
-        "decay": "penalty on large filters",
-        "smoothing": "of the labels",
-        "dropout": "after each hidden layer",
-        "shift": "pixels by which pictures are shifted at random",
-        "cutout": "side of a square that is hidden at random",
-    }.items():
-        value = _DEFAULTS[name]
-        parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{text} (default {value:g})")
+    for name, text in (_NAMES | _NUMBERS).items():
+        value = getattr(defaults, name)
+        shown = f"{value:g}" if name in _NUMBERS else value
+        parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{text} (default {shown})")
     parser.add_argument("--no-flip", action="store_true", help="do not mirror pictures at random")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--dtype", default="float16", help="of the numbers in OUT.h5 (default float16)")
     parser.add_argument("--resume", action="store_true", help="go on from OUT.checkpoint.h5")
 
@@ -68,8 +65,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from vggnumpy.training.fold import to_network
     from vggnumpy.training.loop import Settings, Trainer
 
-    names = ("architecture", "optimizer", "schedule", *_DEFAULTS, "seed")
-    settings = Settings(**{name: getattr(arguments, name) for name in names}, flip=not arguments.no_flip)
+    settings = Settings(**{name: getattr(arguments, name) for name in (*_NAMES, *_NUMBERS)}, flip=not arguments.no_flip)
     out: Path = arguments.out
     if out.suffix != ".h5":
         raise InputError(f"the network is written to an .h5 file, got {out}")

@@ -76,16 +76,14 @@ class ConvStage:
             return first, second
 
         sums = over_lanes(len(x), convolve)
-        if self.norm is None:
-            self._scale, self._shift = np.ones(shape[-1], x.dtype), np.zeros(shape[-1], x.dtype)
-        elif training:
+        if self.norm is not None and training:
             n = d.size // shape[-1]
             self._mean = sum(one[0] for one in sums) / n
             variance = np.maximum(sum(one[1] for one in sums) / n - self._mean**2, 0)
             self._sigma = np.sqrt(variance + EPSILON)
             self._set_affine(gain, shift, x.dtype)
             self._update_running(moments, n, variance)
-        else:
+        elif self.norm is not None:
             self._mean, self._sigma = np.zeros(shape[-1]), moments[:, 1].astype("float64")
             self._set_affine(gain, shift, x.dtype)
         self._y = y = np.empty(self._pooled_shape(shape), x.dtype)
@@ -112,12 +110,15 @@ class ConvStage:
         return shape if self.pool is None else (shape[0], shape[1] // 2, shape[2] // 2, shape[3])
 
     def _activate(self, d: np.ndarray, work: Workspace) -> np.ndarray:
-        """Return relu(a d + s) of some pictures, in the workspace's buffer ``active``."""
+        """Return relu(a d + s) of some pictures, or relu(d); where it is not d itself, in the buffer ``active``."""
         active = work("active", d.shape, d.dtype)
-        np.multiply(d, self._scale, out=active)
-        active += self._shift
-        if self.relu is not None:
-            np.maximum(active, work.zeros(active.size, d.dtype).reshape(active.shape), out=active)
+        if self.norm is not None:
+            np.multiply(d, self._scale, out=active)
+            active += self._shift
+            d = active
+        if self.relu is None:
+            return d
+        np.maximum(d, work.zeros(d.size, d.dtype).reshape(d.shape), out=active)
         return active
 
     def _pool_into(self, active: np.ndarray, y: np.ndarray) -> None:
