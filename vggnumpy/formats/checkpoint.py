@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.files import PathLike, atomic_path, open_input
-from vggnumpy.formats.hdf5_guard import check_hdf5
+from vggnumpy.formats.hdf5_guard import SIGNATURE, check_hdf5
 from vggnumpy.formats.reading import RefusedError, one_sentence
 
 FORMAT = "vggnumpy checkpoint 1"
@@ -49,7 +49,7 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarra
     import h5py
 
     with open_input(path) as stream, one_sentence(path):
-        if stream.read(8) != b"\x89HDF\r\n\x1a\n":
+        if stream.read(8) != SIGNATURE:
             raise RefusedError("expected a checkpoint of vggnumpy train (HDF5), found another kind of file")
         check_hdf5(stream)
         with h5py.File(stream, "r") as file:

@@ -19,7 +19,7 @@ import numpy as np
 
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, open_input
-from vggnumpy.formats.hdf5_guard import check_hdf5
+from vggnumpy.formats.hdf5_guard import SIGNATURE, check_hdf5
 from vggnumpy.formats.reading import RefusedError, one_sentence, quote
 from vggnumpy.images import decode_rgb
 
@@ -72,7 +72,7 @@ def read_cifar(path: PathLike, split: str) -> Pictures:
         return _from_batches(path, split, lambda name: _read_file(path / name))
     with open_input(path) as file, one_sentence(path):
         start = file.peek(8)[:8]
-        if start == b"\x89HDF\r\n\x1a\n":
+        if start == SIGNATURE:
             return _from_hdf5(file, split)
         if start[:2] == b"\x1f\x8b" or path.suffix == ".tar":
             with tarfile.open(fileobj=file) as archive:

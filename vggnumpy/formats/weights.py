@@ -21,7 +21,7 @@ import numpy as np
 from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import atomic_path, open_input, reason
-from vggnumpy.formats.hdf5_guard import check_hdf5, check_stored, stored_datasets
+from vggnumpy.formats.hdf5_guard import SIGNATURE, check_hdf5, check_stored, stored_datasets
 from vggnumpy.formats.reading import RefusedError
 from vggnumpy.nets.network import CHANNEL_ORDERS, POOLINGS, Network
 from vggnumpy.nets.tables import KINDS, PARTS, Layer, check_parts, check_table, table_from_dicts, table_to_dicts
@@ -30,7 +30,6 @@ from vggnumpy.ops import PAD_MODES
 PathLike = str | os.PathLike[str]
 
 FORMAT = "vggnumpy weights 1"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 STORED_DTYPES = ("float16", "float32", "float64")
 WORKING_DTYPES = ("float32", "float64")
 PROVENANCE = ("source", "source_sha256", "license", "training")

@@ -4,14 +4,14 @@ The launchers of `vggnumpy.ops` and `vggnumpy.losses` run one kernel each; here 
 where every number lies: in one block of memory that is taken once.  From the second evaluation on all kernels are one
 CUDA graph, and nothing waits for the device.
 
-Precision:
+Precision, in bits of mantissa as they are stored, of which float32 has 23:
 
 ========= ================================ ============================ ==============================
 precision products                         features and filters         relative error of the gradient
 ========= ================================ ============================ ==============================
-``fp32``  three of tf32 parts: 22 bits     float32                      1.3e-7 / 2.5e-7
-``tf32``  factors rounded to 11 bits       float32                      0.9 % / 4.2 %
-``bf16``  exact                            8 bits, in half the memory   2.5 % / 11–12 %
+``fp32``  three of tf32 parts: 21 bits     float32                      1.3e-7 / 2.5e-7
+``tf32``  factors rounded to 10 bits       float32                      0.9 % / 4.2 %
+``bf16``  exact                            7 bits, in half the memory   2.5 % / 11–12 %
 ========= ================================ ============================ ==============================
 
 The errors are those of the image's gradient for average / max pooling, VGG-19 to conv5_1 with He weights, Gram and
