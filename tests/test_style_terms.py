@@ -21,13 +21,13 @@ STYLE = RNG.uniform(0, 255, (36, 30, 3)).astype("float32")
 def test_the_objective_has_the_gradient_of_every_kind(kind):
     net = NET.astype("float64").with_pooling("average")
     x, p, a = (RNG.uniform(0, 255, shape) for shape in ((16, 18, 3), (16, 18, 3), (16, 18, 3)))
-    given = {"content": p, "content_layer": "relu2_1", "radius": 2}
+    given = {"content": p, "radius": 2}
     terms = style_terms(kind, net, LAYERS, [a, p], [0.3, 0.7], "relative", **given)
     assert len(terms) == 4 and {term.name.split()[0] for term in terms} == {kind}
     fun = Objective(net, p, content={"relu2_1": 0.1}, layer_terms=terms, normalization="relative")
     assert fun(x)[0] > 0
     assert check_gradient(fun, x, steps=(1e-5, 1e-6, 1e-7)) < 1e-6
-    at_style = style_terms(kind, net, LAYERS, [a], [1.0], "relative", **given)
+    at_style = style_terms(kind, net, LAYERS, [a], [1.0], "relative", content=a, radius=2)
     assert sum(Objective(net, layer_terms=[term])(a)[0] for term in at_style) == pytest.approx(0, abs=1e-10)
 
 
@@ -93,10 +93,21 @@ def test_patches_stay_in_their_regions():
     [
         ({"style_loss": "gramm"}, "the style loss must be one of gram, self"),
         ({"style_loss": "local", "radius": -1}, "the radius must not be negative"),
-        ({"style_loss": "covariation", "content_layers": {}}, "needs a content layer"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         transfer(CONTENT, STYLE, net=NET, size=40, **arguments)
     assert set(ALIGNED) < set(STYLE_LOSSES)
+
+
+def test_covariation_takes_its_content_from_the_deepest_layer_of_the_photograph():
+    """A style picture that is the photograph, louder in places: the terms know where, and do not change with scale."""
+    given = {"content": CONTENT, "radius": 0}
+    terms = style_terms("covariation", NET, LAYERS, [CONTENT], [1.0], "relative", **given)
+    features = NET.forward(CONTENT, list(LAYERS))[0]
+    assert [term.layers for term in terms] == [("relu1_1",), ("relu2_1",)]
+    assert all(term.loss(features[term.layers[0]])[0] == 0 for term in terms)
+    assert all(term.loss(features[term.layers[0]][:, ::-1])[0] > 1e-5 for term in terms)
+    with pytest.raises(InputError, match="needs a content picture"):
+        style_terms("covariation", NET, LAYERS, [STYLE], [1.0], "relative")

@@ -52,7 +52,6 @@ def style_terms(
     normalization: str,
     *,
     content: np.ndarray | None = None,
-    content_layer: LayerKey | None = None,
     radius: int = 8,
     content_maps: Mapping[LayerKey, Any] | None = None,
     style_maps: Sequence[Mapping[LayerKey, Any]] | None = None,
@@ -72,8 +71,9 @@ def style_terms(
         Of each style picture.
     normalization : str
         As for the losses.
-    content, content_layer : ndarray and layer
-        What ``covariation`` takes for content: the picture and the layer.
+    content : ndarray, H×W×3, optional
+        The picture that ``covariation`` takes its content from: the deepest of the layers as it sees this picture,
+        standardised, see `vggnumpy.losses.standardised_content`.
     radius : int
         Of the windows of ``local`` and ``covariation``, in positions of the layer.
     content_maps, style_maps : dict and sequence of dict, optional
@@ -86,17 +86,17 @@ def style_terms(
     """
     if kind not in STYLE_LOSSES[1:]:
         raise InputError(f"a style other than by Gram matrices is one of {', '.join(STYLE_LOSSES[1:])}, got {kind!r}")
-    if kind == "covariation" and (content is None or content_layer is None):
-        raise InputError("the covariation of style and content needs a content layer: give --content-layers")
+    if kind == "covariation" and content is None:
+        raise InputError("the covariation of style and content needs a content picture")
     names = {net.layer_name(key): (key, weight) for key, weight in weights.items()}
-    extra = [net.layer_name(content_layer)] if kind == "covariation" and content_layer is not None else []
-    components_of_content = None
+    deepest = max(names, key=net.layers.index, default="")
+    P, components = None, None
     if kind == "covariation":
-        P = net.forward(content, extra)[0][extra[0]]
-        components_of_content = losses.content_components(P, min(_COMPONENTS, P.shape[-1]))
+        P = losses.standardised_content(net.forward(content, [deepest])[0][deepest])
+        components = losses.content_components(P, min(_COMPONENTS, P.shape[-1]))
     terms = []
     for number, (image, share) in enumerate(zip(images, shares, strict=True)):
-        features, _ = net.forward(image, [*names, *extra])
+        features, _ = net.forward(image, list(names))
         for layer, (key, weight) in names.items():
             loss: Callable[..., tuple[Any, ...]]
             S = features[layer]
@@ -104,15 +104,16 @@ def style_terms(
                 maps = (content_maps or {}).get(key), (style_maps[number] if style_maps else {}).get(key)
                 loss = HeldPatches(losses.patches_target(S, maps[1]), maps[0], normalization)
             elif kind == "covariation":
-                covariation = losses.covariation_target(S, features[extra[0]], components_of_content, radius)
-                loss = _covariation(covariation, normalization)
+                content_style = losses.standardised_content(features[deepest])
+                covariation = losses.covariation_target(S, content_style, components, radius)
+                loss = _covariation(covariation, P, normalization)
             elif kind == "local":
                 loss = _local(losses.local_gram_target(S, radius), normalization)
             else:
                 spatial = losses.self_convolution if kind == "self-convolution" else losses.autocorrelation
                 loss = _spatial(spatial, losses.self_convolution_target(S, cores()), normalization)
             name = f"{kind} {layer}" if len(images) == 1 else f"{kind} {layer}, style {number + 1}"
-            terms.append(LayerTerm(name, (layer, *extra), weight * share, loss))
+            terms.append(LayerTerm(name, (layer,), weight * share, loss))
     return terms
 
 
@@ -124,8 +125,8 @@ def cropped(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return image[top : top + rows, left : left + columns]
 
 
-def _covariation(target: losses.CovariationTarget, normalization: str) -> Callable[..., tuple[Any, ...]]:
-    return lambda F, content: losses.covariation(F, content, target, normalization)
+def _covariation(target: losses.CovariationTarget, content: Any, normalization: str) -> Callable[..., tuple[Any, ...]]:
+    return lambda F: losses.covariation(F, content, target, normalization)[:2]
 
 
 def _local(target: losses.LocalGramTarget, normalization: str) -> Callable[..., tuple[Any, ...]]:

@@ -210,3 +210,33 @@ def test_what_does_not_fit_is_refused():
         losses.covariation(F, content, nothing, "relative")
     with pytest.raises(TypeError, match="got a mixture of float32 and float64"):
         losses.covariation(F.astype("float32"), content, target)
+
+
+def test_standardised_content_has_a_constant_and_does_not_know_how_loud_a_channel_is():
+    rng = np.random.default_rng(340)
+    X = frozen(rng, (6, 8, 5), "float64")
+    standard = losses.standardised_content(X)
+    assert standard.shape == (6, 8, 6) and np.array_equal(standard[..., 5], np.ones((6, 8)))
+    np.testing.assert_allclose(standard[..., :5].mean((0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose((standard[..., :5] ** 2).mean((0, 1)), 1 / 5)
+    louder = X * rng.uniform(0.5, 2, 5) + rng.uniform(-3, 3, 5)
+    np.testing.assert_allclose(losses.standardised_content(louder), standard, atol=1e-12)
+    np.testing.assert_allclose(losses.standardised_content(X.astype("float32")), standard, atol=1e-6)
+    dead = X * (1, 0, 1, 1, 1e-5)
+    np.testing.assert_array_equal(losses.standardised_content(dead)[..., [1, 4]], 0)
+    assert np.array_equal(losses.standardised_content(np.ones((2, 3, 1)))[..., 0], np.zeros((2, 3)))
+
+
+def test_the_first_component_of_standardised_content_is_the_gram_matrix():
+    F, X, _, _ = problem()
+    standard = losses.standardised_content(X)
+    V = losses.content_components(standard, 3)
+    np.testing.assert_allclose(V[:, 0], (0, 0, 0, 0, 1), atol=1e-12)
+    target = losses.covariation_target(F, standard, V)
+    np.testing.assert_allclose(target.tensor[0], losses.gram_statistics(F).matrix, rtol=1e-12)
+    assert all(abs(part).sum() < abs(target.tensor[0]).sum() for part in target.tensor[1:])
+
+
+def test_standardised_content_is_of_one_image():
+    with pytest.raises(ValueError, match=r"content features H×W×C of one image, got shape \(4, 5\)"):
+        losses.standardised_content(np.ones((4, 5)))

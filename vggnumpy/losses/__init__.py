@@ -26,6 +26,7 @@ from vggnumpy.losses.covariation import (
     covariation_statistics,
     covariation_target,
     covariation_value,
+    standardised_content,
 )
 from vggnumpy.losses.gram import (
     GramStatistics,
@@ -102,5 +103,6 @@ __all__ = [
     "self_convolution_map",
     "self_convolution_target",
     "size",
+    "standardised_content",
     "variation",
 ]

@@ -26,7 +26,9 @@ part of it that the content speaks of most (`content_components`).  V is compute
 content response reachable from (x, y, l)"* for a content layer on another grid: the mean of the responses around the
 same place, weighted by a triangle as wide as the coarser grid's spacing; linear interpolation if the content is
 coarser, the responses themselves on equal grids.  *Whose content moves:* F^c may be the image's own, which changes with
-it, or fixed at the content target ("F^c ≡ P^c"): then ignore the second derivative.
+it, or fixed at the content target ("F^c ≡ P^c"): then ignore the second derivative.  *What season does to the content:*
+under snow a whole channel answers louder, and T* then asks for more than any image with the photograph's content has.
+`standardised_content` takes that out; transfers use it, with the content fixed.
 
 Derivation.  1. Exchange the sums over p and over the window, p + d = u:
 
@@ -77,6 +79,40 @@ class CovariationTarget(NamedTuple):
     components: Any
     radius: int
     total: float
+
+
+@operator(any_array=True)
+def standardised_content(X: Any) -> Any:
+    r"""Return content features without what a style does to whole channels, and a constant: H_c×W_c×(C_c + 1).
+
+        X̂_c(p) = (X_c(p) − μ_c) / (σ_c √C_c),        X̂_{C_c+1}(p) = 1
+
+    with mean μ_c and deviation σ_c of each channel over the image's own positions.  These two are what adaptive
+    instance normalisation (Huang and Belongie 2017) takes for the style of a channel; what is left says where a channel
+    answers more than elsewhere in the same image, and is comparable between summer and winter.  The constant's T is the
+    Gram matrix of the whole image.  The mean square of all other channels together is 1, so that the constant is the
+    first of the `content_components`, and each further one counts less than it.
+
+    Ours, not the paper's.  A channel whose deviation is less than a thousandth of the largest becomes 0.
+
+    Parameters
+    ----------
+    X : ndarray, H_c×W_c×C_c, float32 or float64
+        Features of the content layer.
+
+    Raises
+    ------
+    InputError
+        If they are not H_c×W_c×C_c.
+    """
+    if X.ndim != 3:
+        raise InputError(f"the covariation needs content features H×W×C of one image, got shape {tuple(X.shape)}")
+    xp = array_module(X)
+    flat = X.reshape(-1, X.shape[2]).astype("float64")
+    deviation = flat.std(axis=0)
+    alive = deviation > 1e-3 * deviation.max()
+    flat = (flat - flat.mean(axis=0)) * (alive / xp.where(alive, deviation, 1.0) / X.shape[2] ** 0.5)
+    return xp.concatenate([flat.reshape(X.shape), xp.ones((*X.shape[:2], 1))], axis=2).astype(X.dtype)
 
 
 @operator(any_array=True)
