@@ -68,6 +68,7 @@ def run_transfer(
     animate: Path_ | None = None,
     contact_sheet: Path_ | None = None,
     estimate: bool = False,
+    check: bool = False,
     as_json: bool = False,
     overrides: dict[str, Any] | None = None,
     arguments: Sequence[str] = (),
@@ -96,6 +97,8 @@ def run_transfer(
         default `vggnumpy.film.FRAMES` in all.
     estimate : bool
         Only print what memory and time it would take.
+    check : bool
+        Only find out whether it could be run, and say nothing.
     as_json : bool
         Whether to print the record.
     overrides : dict, optional
@@ -147,6 +150,8 @@ def run_transfer(
         backend=backend,
         **(overrides or {}),
     )
+    if check:
+        return 0
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
@@ -157,6 +162,8 @@ def run_transfer(
     if estimate:
         print(_estimate(plan))
         return 0
+    if plan.settings.strength is not None:
+        _say(f"balancing content and style for strength {plan.settings.strength:g} by painting small pictures")
     alpha = picture.alpha if keeps_alpha(out) else None
     film = Film(plan.sizes[-1], save_every) if animate is not None or contact_sheet is not None else None
     with _Bar(out, alpha, save_every, film) as bar:

@@ -14,7 +14,7 @@ def add_transfer(commands: Any) -> None:
     parser = command(
         commands,
         "transfer",
-        _transfer,
+        run_parsed,
         "paint a picture in the style of another",
         "\n\nBeside OUT it writes OUT's name with .json (settings, versions, digests, history: all that is needed to"
         "\nrepeat the run) and with .loss.png (a plot of the loss).  Ctrl-C stops early and keeps the best image."
@@ -25,8 +25,24 @@ def add_transfer(commands: Any) -> None:
         "\n  vggnumpy transfer town.jpg night.jpg -o out.png --content-mask town_mask.png --style-mask night_mask.png",
     )
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
-    parser.add_argument("style", metavar="STYLE", nargs="+", help="one or more pictures, or style files, to take it from")
+    parser.add_argument("style", metavar="STYLE", nargs="+", help="pictures to take the style from, or style files")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
+    add_transfer_options(parser)
+    parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
+    parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
+    parser.add_argument(
+        "--animate",
+        metavar="FILE",
+        help="also write the pictures on the way as an animation, .gif, .webp or .apng: every N iterations of "
+        "--save-every (default: 24 in all), at 640 pixels a side at most",
+    )
+    parser.add_argument(
+        "--contact-sheet", metavar="FILE", help="also write the same pictures side by side, as a picture"
+    )
+
+
+def add_transfer_options(parser: Any) -> None:
+    """Add the options that say how a picture is painted."""
     parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
     parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
     add_run_options(parser)
@@ -91,17 +107,6 @@ def add_transfer(commands: Any) -> None:
         help="of a GPU's tensor cores: fp32 (default; exact), tf32 (faster; a few percent of error in the gradient), "
         "bf16 (fastest, half the memory; three times that error)",
     )
-    parser.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
-    parser.add_argument("--save-every", type=int, metavar="N", help="also write the picture every N iterations")
-    parser.add_argument(
-        "--animate",
-        metavar="FILE",
-        help="also write the pictures on the way as an animation, .gif, .webp or .apng: every N iterations of "
-        "--save-every (default: 24 in all), at 640 pixels a side at most",
-    )
-    parser.add_argument(
-        "--contact-sheet", metavar="FILE", help="also write the same pictures side by side, as a picture"
-    )
 
 
 def add_run_options(parser: Any) -> None:
@@ -144,7 +149,8 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from None
 
 
-def _transfer(arguments: argparse.Namespace) -> int:
+def run_parsed(arguments: argparse.Namespace, check: bool = False) -> int:
+    """Run the transfer of a parsed command line, or only find out whether it could be run; return the exit code."""
     from vggnumpy.run import run_transfer
 
     given = {
@@ -183,6 +189,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         animate=arguments.animate,
         contact_sheet=arguments.contact_sheet,
         estimate=arguments.estimate,
+        check=check,
         as_json=arguments.json,
         overrides={name: value for name, value in given.items() if value is not None},
         arguments=arguments.given,
