@@ -128,9 +128,9 @@ def demo_landscape(size: tuple[int, int] = SIZE, season: str = "summer") -> tupl
     skyline = np.minimum.accumulate(rows, axis=0)
     ground = np.arange(height)[:, None] >= skyline[-1]
     step = np.stack([np.searchsorted(-column, -np.arange(height)) for column in skyline.T], axis=1)
-    step = np.minimum(step, _STEPS - 1), np.arange(width)
+    seen = np.minimum(step, _STEPS - 1), np.arange(width)
     canvas = _sky(height, width, horizon, look, rng)
-    canvas[ground] = _ground(heights, east[step], south[step], distance[step], look, rng)[ground]
+    canvas[ground] = _ground(heights, east[seen], south[seen], distance[seen], look, rng)[ground]
     return finish(canvas, _FINE), ground.reshape(size[0], _FINE, size[1], _FINE).mean(axis=(1, 3)) >= 0.5
 
 
@@ -163,7 +163,8 @@ def _ground(
     heights: Array, east: Array, south: Array, distance: Array, look: Season, rng: np.random.Generator
 ) -> Array:
     """Return the colour of the ground at places and distances from the camera."""
-    rough = heights + 12 * noise(*np.mgrid[: heights.shape[0], : heights.shape[1]], rng, 0.35, 2)
+    row, column = np.mgrid[: heights.shape[0], : heights.shape[1]]
+    rough = heights + 12 * noise(row, column, rng, 0.35, 2)
     down, right = np.gradient(rough, _DOWN, _ACROSS)
     place = south / _DOWN, east / _ACROSS
     down, right, up = (ndimage.map_coordinates(a, place, order=1, mode="nearest") for a in (down, right, heights))
