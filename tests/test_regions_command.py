@@ -87,23 +87,55 @@ def test_bad_masks_get_one_sentence(folder, capsys, arguments, message):
     assert {path.name for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("form", ["patches", "regions"])
+def write_halves(name, size, above, below):
+    """Write a map of two flat colours, one above the other."""
+    painted = np.empty((*size, 3))
+    painted[: size[0] // 2], painted[size[0] // 2 :] = above, below
+    write_image(name, painted)
+
+
+RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 255, 0)
+DOODLE = ["doodle", "style.png", "style_map.png", "map.png", "-o", "out.png", "--size", "64", "--iterations", "12"]
+
+
+@pytest.mark.parametrize("form", ["both", "patches", "regions"])
 def test_a_doodle_is_painted(folder, capsys, form):
-    for name, size in (("map.png", (48, 64)), ("style_map.png", (60, 56))):
-        painted = np.zeros((*size, 3))
-        painted[: size[0] // 2] = (0, 0, 255)
-        painted[size[0] // 2 :] = (255, 0, 0)
-        write_image(name, painted[::-1] if name == "map.png" else painted)
-    doodle = ["doodle", "style.png", "style_map.png", "map.png", "-o", "out.png", "--form", form, "--size", "64"]
-    assert main([*doodle, "--iterations", "12", "--weights", "net.h5"]) == (0 if form == "regions" else 2)
+    write_halves("map.png", (48, 64), RED, BLUE)
+    write_halves("style_map.png", (60, 56), BLUE, RED)
+    doodle = [*DOODLE, "--form", form, "--weights", "net.h5"]
+    assert main(doodle) == (2 if form == "patches" else 0)
     if form == "patches":  # this network has no relu4_1
         assert "relu4_1" in capsys.readouterr().err
         write_weights("net.h5", random_network(architecture("vgg19")[:21], rng=0))
-        assert main([*doodle, "--iterations", "12", "--weights", "net.h5"]) == 0
+        assert main(doodle) == 0
     record = json.loads(Path("out.json").read_text())
     assert record["settings"]["content_layers"] == {} and record["settings"]["start"] == "noise"
     assert record["history"][-1]["loss"] < record["history"][0]["loss"]
-    if form == "regions":  # random filters of deep layers, which patches use, hardly see colours
-        result = read_image("out.png")
-        assert result[:20, :, 0].mean() > result[:20, :, 2].mean()  # the ground's colours are above now
-        assert result[28:, :, 2].mean() > result[28:, :, 0].mean()
+    kinds = {name.partition(" ")[0] for name in record["terms"]} - {"variation"}
+    assert kinds == {"both": {"style", "patches"}, "patches": {"patches"}, "regions": {"style"}}[form]
+    result = read_image("out.png")
+    assert result[:20, :, 0].mean() > result[:20, :, 2].mean()  # the ground's colours are above now
+    assert result[28:, :, 2].mean() > result[28:, :, 0].mean()
+
+
+def test_a_bad_doodle_gets_one_sentence(folder, capsys):
+    def said(weights="net.h5"):
+        capsys.readouterr()
+        assert main([*DOODLE, "--weights", weights]) == 2
+        assert not list(folder.glob("out*"))
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        return line
+
+    write_halves("map.png", (48, 64), RED, BLUE)
+    write_halves("style_map.png", (60, 56), BLUE, BLUE)
+    assert "at least two regions" in said()
+    write_halves("style_map.png", (60, 57), BLUE, GREEN)
+    assert "red (255, 0, 0)" in said()
+    write_halves("style_map.png", (60, 90), BLUE, RED)
+    assert "proportions of its picture" in said()
+    write_halves("style_map.png", (60, 56), BLUE, RED)
+    spot = np.full((48, 64, 3), RED)
+    spot[20:26, 20:26] = BLUE
+    write_image("map.png", spot)
+    write_weights("deep.h5", random_network(architecture("vgg19")[:30], rng=0))
+    assert "empty" in said("deep.h5")

@@ -31,7 +31,6 @@ from vggnumpy.system import available_memory
 Image = str | Path | np.ndarray
 StyleSource = Image | MultiscaleStyle
 DEFAULT_SIZE = 512
-_COARSEST = 128  # long side of the first scale at least, unless the number of scales is given
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def plan_transfer(
     if chosen.pad_mode is not None:
         network = replace(network, pad_mode=chosen.pad_mode)
     chosen = choose_layers(chosen, network)
-    layers = {network.layer_name(layer) for layer in (*(chosen.content_layers or {}), *(chosen.style_layers or {}))}
+    wanted = (*(chosen.content_layers or {}), *(chosen.style_layers or {}), *(chosen.patch_layers or {}))
+    layers = {network.layer_name(layer) for layer in wanted}
     lean = network.without_classifier()
     if layers <= set(lean.layers):
         network = lean  # a VGG's classifier takes six times the memory of its convolutions
@@ -130,11 +130,12 @@ def plan_transfer(
     colored = content_pixels
     content_pixels, prepared = controlled(chosen.color, content_pixels, [*styles, *fine])
     styles, fine = prepared[: len(styles)], prepared[len(styles) :]
-    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales)
+    sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales, chosen.coarsest)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)
-    if chosen.style_loss != "gram" and backend is not NUMPY:
-        raise InputError(f"the style loss {chosen.style_loss} is computed on the CPU only: use device cpu")
+    if backend is not NUMPY and (chosen.style_loss != "gram" or chosen.patch_layers):
+        kind = "patches" if chosen.patch_layers else chosen.style_loss
+        raise InputError(f"the style loss {kind} is computed on the CPU only: use device cpu")
     if chosen.precision != "fp32" and backend is NUMPY:
         raise InputError(f"precision {chosen.precision} needs a CUDA GPU: use precision fp32, or device cuda")
     if placement is not None and chosen.color == "recolor":
@@ -181,7 +182,9 @@ def _check_ready(
             raise InputError(f"{what} needs style pictures: a style file holds Gram matrices alone")
 
 
-def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -> list[tuple[int, int]]:
+def scale_sizes(
+    height: int, width: int, size: int | None, scales: int | None, coarsest: int = 128
+) -> list[tuple[int, int]]:
     """Return the height and width of every scale, coarse to fine, each with twice the long side of the one before.
 
     Parameters
@@ -191,7 +194,9 @@ def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -
     size : int or None
         Long side of the last scale; None means 512, or the content's own long side if that is smaller.
     scales : int or None
-        How many; None means as many as keep the first one's long side at 128 or more.
+        How many; None means as many as keep the first one's long side at `coarsest` or more.
+    coarsest : int
+        In pixels.
 
     Raises
     ------
@@ -210,7 +215,7 @@ def scale_sizes(height: int, width: int, size: int | None, scales: int | None) -
     while scales is None or len(sizes) < scales:
         smaller = long_side >> len(sizes)
         too_small = min(last) >> len(sizes) < MIN_SIDE
-        if scales is None and (smaller < _COARSEST or too_small):
+        if scales is None and (smaller < coarsest or too_small):
             break
         if too_small:
             raise InputError(
@@ -229,7 +234,7 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
     if chosen.iterations < 1:
         raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
     weights = {"variation": chosen.variation, "size penalty": chosen.size_penalty}
-    for layers in (chosen.content_layers, chosen.style_layers):
+    for layers in (chosen.content_layers, chosen.style_layers, chosen.patch_layers):
         weights.update({f"weight of layer {layer}": weight for layer, weight in (layers or {}).items()})
     for name, weight in weights.items():
         if not 0 <= weight <= float(np.finfo(np.float32).max):
@@ -242,6 +247,8 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
         raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
     if chosen.style_loss not in STYLE_LOSSES:
         raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {chosen.style_loss!r}")
+    if chosen.patch_layers and chosen.style_loss != "gram":
+        raise InputError(f"patches are matched beside Gram matrices only, not beside {chosen.style_loss}")
     if chosen.radius < 0:
         raise InputError(f"the radius must not be negative, got {chosen.radius}")
     if chosen.mask_way not in WAYS:
@@ -295,9 +302,10 @@ def _start(
     if settings.start == "style":
         return styles[0]
     if settings.start == "noise":
-        # Around the content's mean colour, wide enough to reach black and white: all of the style's range is near.
-        noise = np.random.default_rng(seed).standard_normal((*shape, 3)) * 50
-        start: np.ndarray = (content.mean(axis=(0, 1)) + noise).astype(np.float32)
+        # Around the content's mean colour, wide enough to reach black and white: all of the style's range is near.  A
+        # content of which nothing is kept may be a map in any colours.
+        mean = (content if settings.content_layers or not styles else styles[0]).mean(axis=(0, 1))
+        start: np.ndarray = (mean + np.random.default_rng(seed).standard_normal((*shape, 3)) * 50).astype(np.float32)
         return start
     return read_image(settings.start)
 
@@ -317,7 +325,8 @@ def _bytes_at(
         [net.layer_name(layer) for layer in layers or {}] for layers in (settings.content_layers, settings.style_layers)
     )
     sizes = [style_size(settings, one, shape) for one in styles]
-    whole = settings.style_loss != "gram"
+    style = [*dict.fromkeys([*style, *(net.layer_name(layer) for layer in settings.patch_layers or {})])]
+    whole = settings.style_loss != "gram" or bool(settings.patch_layers)
     return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions, whole)
 
 
@@ -355,13 +364,14 @@ def _check_placement(
     """Refuse, before any work, regions that are empty at some layer of some scale, or do not fit the styles."""
     if settings.style_loss not in ("gram", "patches"):
         raise InputError(f"regions go with the style losses gram and patches, not with {settings.style_loss}")
-    if settings.style_loss == "patches" and not isinstance(placement.styles[0], Regions):
+    patches = settings.style_loss == "patches" or settings.patch_layers
+    if patches and not isinstance(placement.styles[0], Regions):
         raise InputError("patches need a mask for every style picture")
     if len(placement.styles) != len(styles):
         raise InputError(f"{len(styles)} style pictures need regions for each; there are {len(placement.styles)}")
     if style_weights is not None and not isinstance(placement.styles[0], Regions):
         raise InputError("style weights have no meaning where every style picture is for a region of its own")
-    layers = list(settings.style_layers or {})
+    layers = [*{**(settings.style_layers or {}), **(settings.patch_layers or {})}]
     for shape in sizes:
         sides = canvas_sides(settings, shape)
         content_masks(placement.content, net, layers, shape, sides, settings.feather, settings.mask_way)

@@ -58,7 +58,9 @@ class Settings:
     iterations : int
         Accepted iterations in all, shared evenly among the scales.
     scales : int or None
-        Number of sizes gone through, each twice the one before; None begins at a long side of at least 128.
+        Number of sizes gone through, each twice the one before; None begins at a long side of at least `coarsest`.
+    coarsest : int
+        In pixels.
     style_scale : float
         Long side of the style images in units of the result's long side.
     margin : int
@@ -67,6 +69,8 @@ class Settings:
         padding does to the border stays outside the picture.  0 extends nothing.
     style_loss : str
         One of `vggnumpy.style_terms.STYLE_LOSSES`: by Gram matrices, or by something that knows of places or patches.
+    patch_layers : dict or None
+        Layer → weight, of patches (`vggnumpy.losses.patches`) that are matched beside the Gram matrices.
     radius : int
         Of the windows of ``local`` and ``covariation``, in positions of a layer.
     mask_way : str
@@ -99,9 +103,11 @@ class Settings:
     pad_mode: str | None = None
     iterations: int = 300
     scales: int | None = None
+    coarsest: int = 128
     style_scale: float = 1.0
     margin: int = 0
     style_loss: str = "gram"
+    patch_layers: dict[LayerKey, float] | None = None
     radius: int = 8
     mask_way: str = "area"
     feather: float = 0.01

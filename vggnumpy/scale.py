@@ -29,7 +29,7 @@ def canvas_at(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sid
 
 @dataclass(frozen=True)
 class _Style:
-    """What stands for the style in the objective of one scale: pictures or their statistics at layers, or terms."""
+    """What stands for the style in the objective of one scale: pictures or their statistics at layers, and terms."""
 
     images: list[Any] = field(default_factory=list)
     layers: dict[LayerKey, float] = field(default_factory=dict)
@@ -67,16 +67,18 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
     if plan.ready:
         long_side = round(settings.style_scale * max(shape))
         return _Style([one.at(long_side, backend) for one in plan.ready], layers, plan.style_weights)
-    images, own, maps = _style_images(plan, shape, sides), None, None
+    images, own, maps, terms = _style_images(plan, shape, sides), None, None, list[LayerTerm]()
+    by_gram = settings.style_loss == "gram"
+    kind, others = ("patches", settings.patch_layers or {}) if by_gram else (settings.style_loss, layers)
     if plan.placement is not None:
-        own = content_masks(plan.placement.content, plan.net, layers, shape, sides, settings.feather, settings.mask_way)
-        sizes = [image.shape[:2] for image in images]
-        maps = style_masks(plan.placement, plan.net, sizes, layers, settings.mask_way)
-    if settings.style_loss != "gram":
+        every, way = {**layers, **others}, settings.mask_way
+        own = content_masks(plan.placement.content, plan.net, every, shape, sides, settings.feather, way)
+        maps = style_masks(plan.placement, plan.net, [image.shape[:2] for image in images], every, way)
+    if others:
         terms = style_terms(
-            settings.style_loss,
+            kind,
             plan.net,
-            layers,
+            others,
             images,
             plan.style_weights,
             settings.normalization,
@@ -85,16 +87,18 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
             content_maps=own,
             style_maps=maps,
         )
+    if not by_gram:
         return _Style(terms=terms)
     if plan.fine is not None:
         fine = resize(plan.fine, style_size(settings, plan.fine, shape)).astype(plan.net.dtype)
         joined = [coarse_and_fine(plan.net, one, fine, list(layers)) for one in images]
         return _Style([grams_on_device(one, backend) for one in joined], layers, plan.style_weights)
     if plan.placement is None or own is None or maps is None:
-        return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights)
+        return _Style([backend.xp.asarray(one) for one in images], layers, plan.style_weights, terms=terms)
+    maps = [{layer: one[layer] for layer in layers} for one in maps]
     styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]
     weights = plan.style_weights if len(styles) == len(images) else [1.0]
-    return _Style(styles, layers, weights, on_device(own, backend))
+    return _Style(styles, layers, weights, on_device({layer: own[layer] for layer in layers}, backend), terms)
 
 
 def _style_images(plan: Plan, shape: tuple[int, int], sides: Sides) -> list[np.ndarray]:

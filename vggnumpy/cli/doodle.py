@@ -17,16 +17,18 @@ def add_doodle(commands: Any) -> None:
         _doodle,
         "turn a few flat colours into a painting like another",
         "\n\nMAP says with flat colours what is to be where; STYLE_MAP, in the same colours, what is where in STYLE."
-        "\nThe form patches takes the painting's own pieces to their places, regions only its colours and strokes."
+        "\nThe form patches takes the painting's own pieces to their places, regions its colours and strokes; both is"
+        "\nthe two together.  It begins with noise at a small size and doubles it until the picture has its full size."
         "\nWrites what transfer writes."
         "\n\nexample:"
-        "\n  vggnumpy doodle coast.jpg coast_map.png my_map.png -o out.png",
+        "\n  vggnumpy doodle coast.jpg coast_map.png my_map.png -o out.png"
+        "\n  vggnumpy doodle coast.jpg coast_map.png my_map.png -o out.png --form regions --size 256",
     )
     parser.add_argument("style", metavar="STYLE", help="a painting")
     parser.add_argument("style_map", metavar="STYLE_MAP", help="its map")
     parser.add_argument("map", metavar="MAP", help="the doodle")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the picture to write, such as out.png")
-    parser.add_argument("--form", choices=tuple(FORMS), default="patches", help="default: patches")
+    parser.add_argument("--form", choices=tuple(FORMS), default="both", help="default: both")
     parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or MAP's own)")
     parser.add_argument("--iterations", type=int, default=200, metavar="N", help="in all (default: 200)")
     parser.add_argument("--init", default="noise", metavar="START", help="noise (default), content (MAP) or a picture")
@@ -35,10 +37,19 @@ def add_doodle(commands: Any) -> None:
     add_run_options(parser)
 
 
+# Patches at relu1_1 would take sixteen times as long as those at relu2_1, and Gram matrices hold the colours.  Patches
+# alone need a shallow layer for colours all the same: the paper's, of the third and fourth block, leave them to chance.
+# Patches begin small, where one at relu3_1 is a third of the picture; Gram matrices of so few positions are chance.
 FORMS: dict[str, dict[str, Any]] = {
-    "patches": {"style_loss": "patches", "style_layers": {"relu3_1": 0.5, "relu4_1": 0.5}},
+    "both": {"patch_layers": {"relu2_1": 0.25, "relu3_1": 0.25}, "coarsest": 40},
+    "patches": {
+        "style_loss": "patches",
+        "style_layers": {"relu2_1": 0.25, "relu3_1": 0.25, "relu4_1": 0.25},
+        "coarsest": 40,
+    },
     "regions": {"mask_way": "twin_average"},
 }
+"""What the forms set beside a transfer's defaults; both and regions have the default's style layers."""
 
 
 def _doodle(arguments: argparse.Namespace) -> int:
@@ -61,6 +72,7 @@ def _doodle(arguments: argparse.Namespace) -> int:
             "content_layers": {},
             "start": arguments.init,
             "iterations": arguments.iterations,
+            "variation": 1.0,
             **FORMS[arguments.form],
         },
         arguments=arguments.given,
