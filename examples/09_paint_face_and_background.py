@@ -13,7 +13,7 @@ It is not the same as a loss for each region, which compares the strokes within 
 here each style was laid over the whole picture, and what lies outside its part is thrown away.  That costs twice the
 time, and a style spends its favourite colours where nobody sees them.
 
-The mask of the demo's portrait is the polygon below, drawn by hand, its edge softened.  For another portrait give a
+The mask of the demo's portrait is a polygon, drawn by hand, its edge softened.  For another portrait give a
 mask with ``--mask``: a picture of the same proportions, white where the first style goes and black where the second.
 
 Run::
@@ -31,23 +31,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 import vggnumpy as vn
 from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import painting_path
+from vggnumpy.portrait import demo_person
 from vggnumpy.run import demo_portrait
-
-# The outline of the person in the demo's portrait of 512 × 600 pixels, (x, y) clockwise from the hat's left end.
-PERSON = [
-    *[(147, 120), (150, 95), (174, 85), (178, 62), (200, 45), (240, 26), (265, 23), (300, 35), (340, 60), (355, 88)],
-    *[(371, 96), (371, 150), (369, 180), (376, 192), (372, 225), (358, 262), (352, 295), (338, 308), (333, 318)],
-    *[(400, 350), (470, 384), (492, 400), (505, 440), (512, 470), (512, 600), (14, 600), (18, 540), (22, 470)],
-    *[(40, 415), (55, 388), (110, 368), (196, 316), (198, 298), (184, 290), (168, 265), (157, 230), (153, 200)],
-    *[(155, 182), (149, 170)],
-]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,11 +62,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         net = vn.load_network(options.weights) if options.weights else vgg_network()
         photo = read_image(options.content or demo_portrait())
         size = fit_size(*photo.shape[:2], options.size)
-        mask = read_image(options.mask).mean(axis=2) / 255 if options.mask else person_mask(*photo.shape[:2])
+        given = read_image(options.mask).mean(axis=2) / 255 if options.mask else demo_person(photo.shape[:2])
         paintings = [read_image(path) for path in styles]
     except vn.InputError as error:
         parser.error(str(error))
-    mask = soften(resize(mask, size), pixels=size[0] / 150)
+    mask = soften(resize(given.astype("float32"), size), pixels=size[0] / 150)
 
     print(f"{net.name}, {size[1]} × {size[0]} pixels, {options.iterations} iterations for each painting\n")
     whole = []
@@ -92,13 +83,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     shown = [photo, 255 * np.repeat(mask[..., None], 3, axis=2), *whole, joined]
     plot(shown, paintings, f"Two styles in one portrait ({net.name})", path)
     print(f"\nwrote {path} and face_and_background.png")
-
-
-def person_mask(height: int, width: int) -> np.ndarray:
-    """Return the demo's mask, 1 inside the outline of the person and 0 outside."""
-    canvas = Image.new("L", (width, height))
-    ImageDraw.Draw(canvas).polygon(PERSON, fill=255)
-    return np.asarray(canvas, "float32") / 255
 
 
 def soften(mask: np.ndarray, pixels: float) -> np.ndarray:
