@@ -6,7 +6,7 @@ from mask_pictures import BLUE, GREEN, RED, YELLOW, antialiased, blurred, compre
 from PIL import Image
 
 from vggnumpy.errors import InputError
-from vggnumpy.masks import check_mask_size, match_regions, read_masks, regions_of_mask
+from vggnumpy.masks import check_mask_size, match_regions, regions_of_mask
 from vggnumpy.regions import hard_regions
 
 COLORS = [RED, BLUE, GREEN, YELLOW]  # red and green make yellow's direction: an edge between them lies near it
@@ -27,6 +27,10 @@ def agrees(regions, truth, colors, least):
     nearest = [int(np.abs(regions.colors - color).sum(axis=1).argmin()) for color in colors]
     assert sorted(nearest) == list(range(len(colors)))
     return all(iou(regions.labels == k, truth == i) >= least for i, k in enumerate(nearest))
+
+
+def matched(content, style):
+    return match_regions(regions_of_mask(content), regions_of_mask(style))
 
 
 def test_exact_colours_give_hard_regions():
@@ -114,7 +118,7 @@ def test_the_same_mask_gives_the_same_regions():
 def test_regions_are_matched_by_colour_not_by_size_or_order():
     content = antialiased(60, 80, COLORS)
     style = antialiased(90, 70, [(255, 250, 10), (10, 250, 0), (0, 0, 240), (250, 0, 0)])
-    first, second = read_masks(content, style)
+    first, second = matched(content, style)
     assert first.names == second.names and np.array_equal(first.colors, second.colors)
     truth = labels(360, 280)[2::4, 2::4]
     for name, number in {"yellow": 0, "green": 1, "blue": 2, "red": 3}.items():
@@ -124,12 +128,12 @@ def test_regions_are_matched_by_colour_not_by_size_or_order():
 def test_a_region_that_the_other_mask_lacks_is_named():
     content, style = painted(labels(60, 80), COLORS), painted(labels(60, 80), [RED, BLUE, RED, YELLOW])
     with pytest.raises(InputError, match=r"the content mask has a region in green \(0, 255, 0\), 1\d\.\d % of it, and"):
-        read_masks(content, style)
+        matched(content, style)
     with pytest.raises(InputError, match=r"the style mask has a region in green .* the content mask nothing like it"):
-        read_masks(style, content)
+        matched(style, content)
     swapped = painted(labels(60, 80), [RED, BLUE, (120, 120, 120), YELLOW])
     with pytest.raises(InputError, match="do not correspond: the content mask has a region in green"):
-        read_masks(content, swapped)
+        matched(content, swapped)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,7 @@ def test_the_collected_masks(shared, case):
     ]
     masks = [mask[::2, ::2] if max(mask.shape) > 1000 else mask for mask in masks]
     colors = list(CASES[case].values())
-    for mask, regions in zip(masks, read_masks(*masks), strict=True):
+    for mask, regions in zip(masks, matched(*masks), strict=True):
         assert set(regions.names) == set(CASES[case])
         truth = np.stack([np.abs(mask.astype(int) - color).sum(axis=2) for color in colors]).argmin(axis=0)
         assert agrees(regions, truth, colors, 0.97)

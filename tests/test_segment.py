@@ -7,7 +7,7 @@ from PIL import Image
 from vggnumpy.errors import InputError
 from vggnumpy.formats.convert import convert
 from vggnumpy.formats.load import load_network
-from vggnumpy.masks import read_masks
+from vggnumpy.masks import match_regions, regions_of_mask
 from vggnumpy.nets import random_network
 from vggnumpy.pairing import draw_pairing, pair, paired, pairing_costs
 from vggnumpy.segment import segment
@@ -90,7 +90,7 @@ def test_colours_and_features_outweigh_a_little_difference_of_place(net):
 def test_the_masks_can_be_painted_over_and_read_again(net):
     day, _ = landscape(60, 80, (120, 160, 230), (110, 100, 60), 0.3)
     content, style = paired(segment(day, net), segment(day[:, ::-1], net))
-    again = read_masks(content.picture(), style.picture())
+    again = match_regions(regions_of_mask(content.picture()), regions_of_mask(style.picture()))
     for regions, read in zip((content, style), again, strict=True):
         assert np.array_equal(read.take([read.names.index(n) for n in regions.names]).weights, regions.weights)
 

@@ -36,31 +36,6 @@ _ALIKE = 40.0  # ΔE between colours of two masks that mean the same
 _NEAR = 2.0  # levels of colour that a pixel of distance weighs, where a mixture is looked for
 
 
-def read_masks(content: ArrayLike, style: ArrayLike, regions: int | None = None) -> tuple[Regions, Regions]:
-    """Return the regions of a content's and a style's mask, matched by colour.
-
-    Parameters
-    ----------
-    content, style : array_like, H×W×3 (or grey H×W), 0–255
-        The masks; their sizes may differ.
-    regions : int, optional
-        How many each has; by default found.
-
-    Returns
-    -------
-    content, style : Regions
-        In the same order, the content's largest region first, with the same names and colours (the content's).
-
-    Raises
-    ------
-    InputError
-        As `regions_of_mask` and `match_regions`.
-    """
-    return match_regions(
-        regions_of_mask(content, regions, "content mask"), regions_of_mask(style, regions, "style mask")
-    )
-
-
 def regions_of_mask(mask: ArrayLike, regions: int | None = None, what: str = "mask") -> Regions:
     """Return the regions of one painted mask.
 

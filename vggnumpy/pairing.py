@@ -6,7 +6,7 @@ r"""Which region of one picture belongs to which of another, where nobody painte
     content_regions, style_regions = paired(content, style, (1, 0))       # take it, or say better
 
 Where the borders are wrong too, `Regions.picture` gives both masks as pictures that can be painted over and read again
-(`vggnumpy.masks.read_masks`).
+(`vggnumpy.masks.regions_of_mask`, `vggnumpy.masks.match_regions`).
 """
 
 from __future__ import annotations

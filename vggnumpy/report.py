@@ -8,7 +8,7 @@ import math
 import platform
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,38 @@ def write_contact_sheet(
     write_image(path, decode_rgb(drawn.getvalue()))
 
 
+def plot_grams(path: str | Path, summaries: Mapping[Any, Any], title: str) -> None:
+    """Plot histogram, amplitude and sparsity of Gram matrices, layer by layer, and write the picture whole or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG file.
+    summaries : dict
+        Layer → `vggnumpy.synthesis.GramSummary`.
+    title : str
+    """
+    figure = _figure(11, 3.6)
+    figure.suptitle(title, fontsize=13)
+    histogram, amplitude, sparsity = figure.subplots(1, 3, width_ratios=(2.2, 1, 1))
+    for number, (layer, one) in enumerate(summaries.items()):
+        inner = np.sqrt(np.array(one.edges[1:-2]) * np.array(one.edges[2:-1]))
+        histogram.semilogx(inner, 100 * np.array(one.counts[1:-1]), color=f"C{number}", label=str(layer))
+    histogram.set(xlabel="entry / amplitude of its layer", ylabel="% of the entries", xlim=(1e-4, 1e3))
+    histogram.legend(fontsize=9)
+    colors = [f"C{number}" for number in range(len(summaries))]
+    named = {layer: str(layer).removeprefix("relu") for layer in summaries}
+    amplitude.bar(list(named.values()), [one.amplitude for one in summaries.values()], color=colors)
+    amplitude.set(title="amplitude", yscale="log")
+    sparsity.bar(list(named.values()), [one.sparsity for one in summaries.values()], color=colors)
+    sparsity.set(title="sparsity", ylim=(0, 1))
+    for ax in (histogram, amplitude, sparsity):
+        ax.grid(True, axis="y", alpha=0.3)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
+        figure.savefig(temporary, dpi=120, format="png")
+
+
 def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> None:
     """Plot loss and share of wrong answers against the pass, and write the picture whole or not at all.
 
@@ -189,11 +221,12 @@ def plot_scores(path: str | Path, names: Sequence[str], scores: Sequence[Transfe
     for number, (name, score) in enumerate(zip(names, scores, strict=True)):
         look = {"color": "0.6" if number == 0 else f"C{(number - 1) % 10}", "marker": "so^Dv"[number // 11 % 5]}
         left.plot(score.style_score, score.structure, ls="", label=name, **look)
-        right.semilogy(layers, [score.style[layer] for layer in layers], **look)
+        right.plot(layers, [score.style[layer] for layer in layers], **look)
     left.set(xlabel="style score: share of the way to the style", ylabel="structure kept (SSIM)")
-    right.set(ylabel="distance to the style, in parts of its length")
+    left.set(xlim=(min(0, *(score.style_score for score in scores)) - 0.05, 1.05), ylim=(0, 1.05))
+    right.set(ylabel="distance to the style, in parts of its length", ylim=(0, None))
     for axes in (left, right):
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=9)
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have

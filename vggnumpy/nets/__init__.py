@@ -1,7 +1,7 @@
 """Networks: layer tables and the interpreter that runs them forward and backward."""
 
 from vggnumpy.nets.architectures import ARCHITECTURES, CLASSIFIERS, IMAGE_SIZES, architecture
-from vggnumpy.nets.fields import layer_sizes, receptive_fields
+from vggnumpy.nets.fields import receptive_fields
 from vggnumpy.nets.initialize import centre_filters, random_network
 from vggnumpy.nets.masks import carry_masks, check_masks
 from vggnumpy.nets.network import Inspection, Network, Record, Tape
@@ -22,7 +22,6 @@ __all__ = [
     "chain",
     "check_masks",
     "fit_table",
-    "layer_sizes",
     "random_network",
     "receptive_fields",
 ]

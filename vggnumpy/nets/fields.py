@@ -124,12 +124,6 @@ def receptive_fields(
     return {name: fields[name] for name in wanted}
 
 
-def layer_sizes(table: Iterable[Layer], height: int, width: int, layers: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """Return the height and width of the features of some layers; parameters and errors as of `receptive_fields`."""
-    fields = receptive_fields(table, height, width, layers)
-    return {name: (len(rows.start), len(columns.start)) for name, (rows, columns) in fields.items()}
-
-
 def needed_layers(table: Iterable[Layer], names: Iterable[str]) -> list[Layer]:
     """Return the layers that the named ones depend on, themselves included, in the order of computation."""
     needed, found = set(names), []
