@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planted import wrong
 
 from vggnumpy import checks, losses, ops
 from vggnumpy.checks import networks
@@ -46,19 +47,6 @@ def test_every_operator_and_loss_has_a_check():
         assert {name[len(backward)] for name in names(backward)} & set(":, ")  # and not only a longer name
     for loss in ("content, gatys", "gram, gatys", "size, power", "variation, beta", "Objective", "Network.backward"):
         assert names(loss)
-
-
-def wrong(function, component=None, factor=1.01):
-    """Return `function` with its result, or one component of it, one per cent too large."""
-
-    def planted(*args, **kwargs):
-        out = function(*args, **kwargs)
-        if component is None:
-            return out * factor
-        parts = [part * factor if i == component else part for i, part in enumerate(out)]
-        return tuple(parts) if isinstance(out, tuple) else parts
-
-    return planted
 
 
 # Module, function, which part of its result, and how the names of the checks start that must fail, and they alone.

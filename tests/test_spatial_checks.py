@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from planted import wrong
 
 from vggnumpy import losses
 from vggnumpy.checks import TOLERANCE, spatial
@@ -28,18 +29,6 @@ def named(*parts):
 def test_every_check_passes():
     assert failed("") == []
     assert len(set(ALL)) == len(ALL) == 70
-
-
-def wrong(function, component=None):
-    """Return `function` with its result, or one component of it, one per cent too large."""
-
-    def planted(*args, **kwargs):
-        out = function(*args, **kwargs)
-        if component is None:
-            return out * 1.01
-        return tuple(part * 1.01 if i == component else part for i, part in enumerate(out))
-
-    return planted
 
 
 LOCAL, SELF, COVARIATION = (f"vggnumpy.losses.{name}" for name in ("local_gram", "self_convolution", "covariation"))

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from arrays import non_contiguous
+from planted import wrong
 
 from vggnumpy import losses
 from vggnumpy.checks import TOLERANCE
@@ -168,9 +169,9 @@ def test_memory_order_does_not_matter():
 def test_what_does_not_fit_is_refused():
     F, masks, S, style_masks = example()
     target = losses.regions_statistics(S, style_masks)
-    for wrong in (masks[:4], masks[0], masks[..., :0], masks[None]):
+    for misfit in (masks[:4], masks[0], masks[..., :0], masks[None]):
         with pytest.raises(ValueError, match=r"masks must be …×K with the positions of the features, \(5, 7\), got"):
-            losses.regions(F, target, wrong)
+            losses.regions(F, target, misfit)
     with pytest.raises(ValueError, match="must have the same regions and channels"):
         losses.regions(F, target, masks[..., :2])
     with pytest.raises(ValueError, match="normalization must be one of printed, raw, gatys, mean_square, relative"):
@@ -187,18 +188,6 @@ def test_what_does_not_fit_is_refused():
         losses.regions(F, target, masks.astype("float32"))
     with pytest.raises(TypeError, match="works on float32 or float64 arrays, got bool"):
         losses.regions(F, target, masks > 0)
-
-
-def wrong(function, component=None):
-    """Return `function` with its result, or one component of it, one per cent too large."""
-
-    def planted(*args, **kwargs):
-        out = function(*args, **kwargs)
-        if component is None:
-            return out * 1.01
-        return tuple(part * 1.01 if i == component else part for i, part in enumerate(out))
-
-    return planted
 
 
 def failed():
