@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
-from emulator import available, emulated, on_host
+from tensor_cores import GPU, device
 
 from vggnumpy import ops
 from vggnumpy.cuda.launch import Device
@@ -24,8 +24,6 @@ from vggnumpy.ops.conv_tensor_cuda import (
     prepare_filters,
     windows_shape,
 )
-
-pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
 
 DEVICE = Device(80, 163 << 10, 4)
 CHANNELS = (3, 16, 32, 48, 64, 16)
@@ -64,7 +62,8 @@ def reference(x, weights, styles, content):
     return value, dy
 
 
-def test_an_evaluation_in_fp32():
+@pytest.mark.parametrize("where", ["forward", GPU])
+def test_an_evaluation_in_fp32(where):
     rng = np.random.default_rng(11)
     x = rng.standard_normal((1, 13, 21, 3)).astype("float32")
     weights = []
@@ -77,7 +76,7 @@ def test_an_evaluation_in_fp32():
     value64, dx64 = reference(
         x.astype("float64"), doubled, {n: A.astype("float64") for n, A in styles.items()}, content.astype("float64")
     )
-    with emulated() as cuda:
+    with device(where) as cuda:
         value, dx = evaluate(cuda.xp, x, weights, styles, content)
     assert value == pytest.approx(value64, rel=1e-6)
     assert np.linalg.norm(dx - dx64) <= 1e-5 * np.linalg.norm(dx64)
@@ -112,11 +111,11 @@ def evaluate(xp, x, weights, styles, content):
             xp.asarray(styles[number] / np.float32(positions)), channels**-4, square, xp.empty(plan.squares_shape)
         )
         gram_matrix(F, plan, xp.empty(plan.partial_shape, "float32"), "fp32", target=target)
-        value += on_host(target.squares).sum() * target.factor
+        value += target.squares.get().sum() * target.factor
         d[number] = xp.empty(F.shape, "float32")
         gram_derivative(F, target.Z, d[number], "fp32")
     difference = a5 - xp.asarray(content)
-    value += FACTOR * float((on_host(difference).astype("float64") ** 2).sum())
+    value += FACTOR * float((difference.get().astype("float64") ** 2).sum())
 
     dz5 = 2 * FACTOR * difference  # no other loss comes from behind
     dz4 = new(4)
@@ -127,4 +126,4 @@ def evaluate(xp, x, weights, styles, content):
     conv_backward(d[2], filters[2], BackwardMaps(mask=masks[1]), y1, DEVICE)
     dx = xp.empty(x.shape, "float32")
     first_backward(y1, w1, dx, "fp32")
-    return value, on_host(dx)
+    return value, dx.get()

@@ -1,34 +1,22 @@
-"""The first layer's kernels against the operators in float64, running on the CPU."""
+"""The first layer's kernels against the operators in float64, running on the CPU, or on a GPU."""
 
 import numpy as np
 import pytest
-from emulator import ORDERS, available, emulated, on_host
+from emulator import emulated
+from tensor_cores import PLACES, assert_near, device, needs_the_emulator, value
 
 from vggnumpy import ops
 from vggnumpy.cuda.precision import map_dtype, round_bf16, widen_bf16
 from vggnumpy.ops.conv_first_cuda import first_backward, first_forward
 from vggnumpy.ops.conv_tensor_cuda import ForwardMaps, mask_shape
 
-pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
-
 CASES = {"two images": ((2, 11, 18, 64), 1), "rests": ((1, 9, 19, 80), 0), "small": ((1, 3, 4, 16), 1)}
 
 
-def value(array, precision):
-    host = on_host(array)
-    return (widen_bf16(host) if precision == "bf16" else host).astype("float64")
-
-
-def assert_near(got, expected, precision):
-    rounding = 2.0**-8 * 1.01 * np.abs(expected) if precision == "bf16" else 0
-    assert got.shape == expected.shape
-    assert (np.abs(got - expected) - rounding).max() <= 1e-6 * np.abs(expected).max()  # NaN fails
-
-
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("case", CASES)
-def test_forward_and_backward(case, precision, order):
+def test_forward_and_backward(case, precision, where):
     (images, height, width, channels), pad = CASES[case]
     rng = np.random.default_rng(5)
     x = rng.standard_normal((images, height, width, 3)).astype("float32")
@@ -39,23 +27,24 @@ def test_forward_and_backward(case, precision, order):
     dy = rng.standard_normal(y64.shape).astype("float32")
     dy_kept = round_bf16(dy) if precision == "bf16" else dy
     dy64 = (widen_bf16(dy_kept) if precision == "bf16" else dy).astype("float64")
-    with emulated(order) as cuda:
+    with device(where) as cuda:
         xp, dtype = cuda.xp, map_dtype(precision)
         filters, bias = xp.asarray(w), xp.asarray(b)
         out, pooled = xp.empty(y64.shape, dtype), xp.empty(pooled64.shape, dtype)
         mask = xp.empty(mask_shape(*y64.shape), "uint32")
         maps = ForwardMaps(out=out, mask=mask, pooled=pooled)
         first_forward(xp.asarray(x), filters, bias, maps, precision, pad=pad, pool="average", rounding="ceil")
-        assert_near(value(out, precision), np.maximum(y64, 0), precision)
-        assert_near(value(pooled, precision), pooled64, precision)
-        words = np.unpackbits(on_host(mask).view(np.uint8), axis=-1, bitorder="little")[..., :channels]
+        assert_near(value(out, precision), np.maximum(y64, 0), precision, where, 1e-6)
+        assert_near(value(pooled, precision), pooled64, precision, where, 1e-6)
+        words = np.unpackbits(mask.get().view(np.uint8), axis=-1, bitorder="little")[..., :channels]
         np.testing.assert_array_equal(words, value(out, precision) > 0)
 
         dx = xp.empty(x.shape, "float32")
         first_backward(xp.asarray(dy_kept), filters, dx, precision, pad=pad)
-        assert_near(value(dx, "fp32"), ops.conv_backward_input(dy64, cache), "fp32")
+        assert_near(value(dx, "fp32"), ops.conv_backward_input(dy64, cache), "fp32", where, 1e-6)
 
 
+@needs_the_emulator
 def test_refusals():
     with emulated() as cuda:
         x, w, b = (cuda.xp.zeros(shape, "float32") for shape in ((1, 4, 4, 3), (3, 3, 3, 16), (16,)))

@@ -1,13 +1,13 @@
-"""The tensor-core convolution against the operators in float64, its kernels running on the CPU."""
+"""The tensor-core convolution against the operators in float64, its kernels running on the CPU, or on a GPU."""
 
-import emulator
 import numpy as np
 import pytest
-from emulator import ORDERS, available, emulated, on_host
+from emulator import emulated
+from tensor_cores import PLACES, assert_near, device, emulated_encoder, exact, needs_the_emulator, value
 
 from vggnumpy import ops
-from vggnumpy.cuda.launch import Device
-from vggnumpy.cuda.precision import map_dtype, round_bf16, round_tf32, widen_bf16
+from vggnumpy.cuda.launch import Device, current_device
+from vggnumpy.cuda.precision import map_dtype, round_bf16, widen_bf16
 from vggnumpy.ops import tensor_map
 from vggnumpy.ops.conv_tensor_cuda import (
     BackwardMaps,
@@ -18,8 +18,6 @@ from vggnumpy.ops.conv_tensor_cuda import (
     prepare_filters,
     windows_shape,
 )
-
-pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
 
 # Channels in slices of 32 (bf16: 64), tiles of 8×16 pixels by 64 or 128 channels: sizes that leave a rest of each.
 NARROW, WIDE = Device(80, 163 << 10, 10**9), Device(80, 163 << 10, 1)
@@ -33,28 +31,30 @@ CASES = {
     "average, ceil": ((1, 7, 19, 80, 32), 1, "average", "ceil", NARROW),
     "three slices": ((1, 4, 4, 144, 16), 1, None, "floor", NARROW),
 }
-RELATIVE = {"fp32": 1e-6, "tf32": 1e-5, "bf16": 1e-5}
-exact = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": lambda x: widen_bf16(round_bf16(x))}
 
 
-@pytest.fixture(autouse=True)
-def maps_made(monkeypatch):
-    """Maps of tensors come from the emulator, which knows the driver's conditions; a list with one entry each."""
-    made = []
+def count_maps(monkeypatch, where):
+    """Have the maps of tensors made by the emulator, or the driver; return a list that gets an entry for each."""
+    made, encoder = [], tensor_map.encoder if where == "gpu" else emulated_encoder
 
-    def encoder():
+    def counted():
         made.append(1)
-        source = "ops/conv_wgmma.cu"
-        return emulator._load(source, tuple(emulator.instances(source))).cuTensorMapEncodeTiled
+        return encoder()
 
-    monkeypatch.setattr(tensor_map, "encoder", encoder)
+    monkeypatch.setattr(tensor_map, "encoder", counted)
     return made
 
 
-def chosen_by(kernel, device):
-    """Return the precision and the device for which `kernel` is taken."""
+def chosen_by(kernel, chip, where, cuda):
+    """Return the precision and the device for which `kernel` is taken; of a GPU the shared memory that it has."""
     precision, _, hopper = kernel.partition(" ")
-    return precision, HOPPER[device] if hopper else device
+    chosen = HOPPER[chip] if hopper else chip
+    if where != "gpu":
+        return precision, chosen
+    own = current_device(cuda.xp)
+    if hopper and own.capability != chosen.capability:
+        pytest.skip("Hopper's kernels need a GPU of compute capability 9.0")
+    return precision, chosen._replace(shared_memory=own.shared_memory)
 
 
 def stored(values, precision, cuda):
@@ -68,19 +68,6 @@ def stored(values, precision, cuda):
 def seen(values, precision):
     """Return what the product makes of an input, in float64."""
     return exact[precision](values.astype("float32")).astype("float64")
-
-
-def value(array, precision):
-    host = on_host(array)
-    return (widen_bf16(host) if precision == "bf16" else host).astype("float64")
-
-
-def assert_near(got, expected, precision):
-    """Within the precision's share of the largest entry; what is stored as bf16 is rounded to 8 bits besides."""
-    rounding = 2.0**-8 * 1.01 * np.abs(expected) if precision == "bf16" else 0
-    error = np.abs(got - expected) - rounding
-    assert got.shape == expected.shape
-    assert error.max() <= RELATIVE[precision] * np.abs(expected).max()  # NaN fails
 
 
 def bits_of(words, channels):
@@ -106,15 +93,16 @@ def pooling(pool):
     return (ops.max_pool, ops.max_pool_backward) if pool == "max" else (ops.avg_pool, ops.avg_pool_backward)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("case", CASES)
-def test_forward(case, kernel, order, maps_made):
-    size, pad, pool, rounding, device = CASES[case]
-    precision, device = chosen_by(kernel, device)
+def test_forward(case, kernel, where, monkeypatch):
+    size, pad, pool, rounding, chip = CASES[case]
+    maps_made = count_maps(monkeypatch, where)
     _, x, w, b = problem(size)
     shape = (size[0], size[1] + 2 * pad - 2, size[2] + 2 * pad - 2, size[4])
-    with emulated(order) as cuda:
+    with device(where) as cuda:
+        precision, there = chosen_by(kernel, chip, where, cuda)
         xp, dtype = cuda.xp, map_dtype(precision)
         on_device, _ = stored(x, precision, cuda)
         filters = prepare_filters(xp.asarray(w), xp.asarray(b), precision)
@@ -126,21 +114,21 @@ def test_forward(case, kernel, order, maps_made):
             maps["pooled"] = xp.empty(small, dtype)
             if pool == "max":
                 maps["windows"] = xp.empty(windows_shape(*small), "uint32")
-        conv_forward(on_device, filters, ForwardMaps(**maps), device, pad=pad, pool=pool, rounding=rounding)
+        conv_forward(on_device, filters, ForwardMaps(**maps), there, pad=pad, pool=pool, rounding=rounding)
         assert len(maps_made) == (2 if kernel.endswith("hopper") else 0)
-        assert_near(value(maps["before"], precision), y64, precision)
+        assert_near(value(maps["before"], precision), y64, precision, where)
         before, out = value(maps["before"], precision), value(maps["out"], precision)
         np.testing.assert_array_equal(out, np.maximum(before, 0))
-        np.testing.assert_array_equal(bits_of(on_host(maps["mask"]), size[4]), before > 0)
+        np.testing.assert_array_equal(bits_of(maps["mask"].get(), size[4]), before > 0)
         if pool is None:
             return
         if pool == "average":
             expected, _ = ops.avg_pool(np.maximum(y64, 0), 2, 2, 0, rounding)
-            assert_near(value(maps["pooled"], precision), expected, precision)
+            assert_near(value(maps["pooled"], precision), expected, precision, where)
         else:
             pooled, cache = ops.max_pool(out, 2, 2, 0, rounding)
             np.testing.assert_array_equal(value(maps["pooled"], precision), pooled)
-            positive, right, lower = bits_of(on_host(maps["windows"]), size[4])
+            positive, right, lower = bits_of(maps["windows"].get(), size[4])
             np.testing.assert_array_equal(positive, pooled > 0)
             if precision != "bf16":  # entries that rounding makes equal are told apart before it
                 np.testing.assert_array_equal(2 * right + lower, cache.tap)
@@ -149,15 +137,16 @@ def test_forward(case, kernel, order, maps_made):
             np.testing.assert_array_equal((out * chosen).sum(), pooled.sum())
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("case", CASES)
-def test_backward(case, kernel, order):
-    (images, height, width, channels, filters), pad, pool, rounding, device = CASES[case]
-    precision, device = chosen_by(kernel, device)
+def test_backward(case, kernel, where, monkeypatch):
+    (images, height, width, channels, filters), pad, pool, rounding, chip = CASES[case]
+    count_maps(monkeypatch, where)
     rng, _, w, b = problem((images, height, width, channels, filters))
     shape = (images, height, width, channels)  # of the layer below, before its pool
-    with emulated(order) as cuda:
+    with device(where) as cuda:
+        precision, there = chosen_by(kernel, chip, where, cuda)
         xp = cuda.xp
 
         def random(*shape):
@@ -184,15 +173,17 @@ def test_backward(case, kernel, order):
         out = xp.full(shape, 7, map_dtype(precision))
         prepared = prepare_filters(xp.asarray(w), xp.asarray(b), precision)
         keywords = {"pad": pad, "pool": pool, "rounding": rounding}
-        conv_backward(dz_device, prepared, BackwardMaps(**maps), out, device, **keywords)
-        assert_near(value(out, precision), expected, precision)
+        conv_backward(dz_device, prepared, BackwardMaps(**maps), out, there, **keywords)
+        assert_near(value(out, precision), expected, precision, where)
         if pool == "max" and case.startswith("max, odd"):  # without losses the windows' bits stand for the mask
-            conv_backward(dz_device, prepared, BackwardMaps(windows=maps["windows"]), out, device, **keywords)
+            conv_backward(dz_device, prepared, BackwardMaps(windows=maps["windows"]), out, there, **keywords)
             d = pooling(pool)[1](ops.conv_backward_input(seen(dz, precision), conv_cache), cache) * (y > 0)
-            assert_near(value(out, precision), d, precision)
+            assert_near(value(out, precision), d, precision, where)
 
 
-def test_refusals():
+@needs_the_emulator
+def test_refusals(monkeypatch):
+    count_maps(monkeypatch, "forward")
     with emulated() as cuda:
         xp = cuda.xp
 

@@ -1,15 +1,14 @@
 """The engine on a GPU against the reference: random chains, every kind of tap, all precisions, graphs, one arena."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import emulator
 import numpy as np
 import pytest
-from emulator import ORDERS, available, emulated, on_host
+from emulator import emulated, on_host
+from tensor_cores import GPU, PLACES, device, emulated_encoder, needs_the_emulator
 
 from vggnumpy import Objective, losses, random_network, transfer
-from vggnumpy.backend import select_device
 from vggnumpy.cuda.graph import Recording
 from vggnumpy.cuda.launch import Device
 from vggnumpy.cuda.precision import PRECISIONS
@@ -22,8 +21,6 @@ from vggnumpy.nets.placement import network_on
 from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.ops import tensor_map
 
-needs_the_emulator = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
-GPU = pytest.param("gpu", marks=pytest.mark.gpu)
 LAYERS = [conv("conv1_1", 16), relu("relu1_1"), conv("conv1_2", 32), relu("relu1_2"), pool("pool1")]
 LAYERS += [conv("conv2_1", 80), relu("relu2_1"), pool("pool2"), conv("conv3_1", 16), relu("relu3_1"), pool("pool3")]
 BOTH = ("relu1_1", "relu2_1")
@@ -84,22 +81,6 @@ def problem(case, dtype="float32"):
     return net.astype(dtype), x.astype(dtype), content.astype(dtype), styles, terms
 
 
-@contextmanager
-def device(where, capability="80"):
-    """Yield the backend: the emulator's with the threads in an order, or a GPU's."""
-    if where != "gpu":
-        if not available:
-            pytest.skip("the emulator needs g++ on x86-64")
-        with emulated(where, capability) as cuda:
-            yield cuda
-        return
-    try:
-        cuda = select_device("cuda")
-    except InputError as error:
-        pytest.skip(str(error))
-    yield cuda
-
-
 def on_the_device(case, where, **options):
     """Return value, gradient and terms by the engine, of the first, plain evaluation and of two graphs'."""
     net, x, content, styles, terms = problem(case)
@@ -124,7 +105,7 @@ def reference(case, **options):
     return value, gradient, {name: term.value for name, term in fun.terms.items()}
 
 
-@pytest.mark.parametrize("where", [*ORDERS, GPU])
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("case", [*CASES, *range(3)])
 def test_the_gradient_in_fp32_is_that_of_float64(case, where):
     normalization = {"as a transfer": "relative", "every tap": "raw", "one stage": "mean_square"}.get(case, "gatys")
@@ -136,11 +117,6 @@ def test_the_gradient_in_fp32_is_that_of_float64(case, where):
     for again in graphs:
         assert again[0] == plain[0] and again[2] == plain[2]
         np.testing.assert_array_equal(again[1], plain[1])
-
-
-def emulated_encoder():
-    source = "ops/conv_wgmma.cu"
-    return emulator._load(source, tuple(emulator.instances(source))).cuTensorMapEncodeTiled
 
 
 def losses_of(net, x, content, style, weights, precision, where, capability="80"):

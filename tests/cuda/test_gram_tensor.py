@@ -1,37 +1,28 @@
-"""Gram matrices on tensor cores against `vggnumpy.losses.gram` in float64, the kernels running on the CPU."""
+"""Gram matrices on tensor cores against `vggnumpy.losses.gram` in float64: kernels running on the CPU, or on a GPU."""
 
 import numpy as np
 import pytest
-from emulator import ORDERS, available, emulated, on_host
+from emulator import emulated
+from tensor_cores import ON_A_GPU, PLACES, RELATIVE, assert_near, device, exact, needs_the_emulator
 
 from vggnumpy.cuda.launch import Device
-from vggnumpy.cuda.precision import map_dtype, round_bf16, round_tf32, widen_bf16
+from vggnumpy.cuda.precision import map_dtype, round_bf16, widen_bf16
 from vggnumpy.losses.gram import gram_cotangent, gram_statistics, gram_value
 from vggnumpy.losses.gram_cuda import GramTarget, gram_derivative, gram_matrix, plan_gram
 
-pytestmark = pytest.mark.skipif(not available, reason="the emulator needs g++ on x86-64")
-
-RELATIVE = {"fp32": 1e-6, "tf32": 1e-5, "bf16": 1e-5}
-exact = {"fp32": lambda x: x, "tf32": round_tf32, "bf16": lambda x: widen_bf16(round_bf16(x))}
 CASES = {"rests": (301, 80, 2), "one part": (37, 16, 1), "pairs of tiles": (600, 128, 2), "few": (1, 64, 1)}
 
 
-def assert_near(got, expected, precision, stored=False):
-    rounding = 2.0**-8 * 1.01 * np.abs(expected) if stored and precision == "bf16" else 0
-    assert got.shape == expected.shape
-    error = np.abs(got - expected) - rounding
-    assert error.max() <= RELATIVE[precision] * np.abs(expected).max()  # NaN fails
-
-
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("case", CASES)
-def test_gram(case, precision, order):
+def test_gram(case, precision, where):
     positions, channels, processors = CASES[case]
+    allowed = RELATIVE[precision] * (ON_A_GPU if where == "gpu" else 1)
     rng = np.random.default_rng(3)
     F = np.maximum(rng.standard_normal((1, positions, channels)), 0).astype("float32")
     A = rng.standard_normal((channels, channels)).astype("float32")  # not symmetric
-    with emulated(order) as cuda:
+    with device(where) as cuda:
         xp, dtype = cuda.xp, map_dtype(precision)
         keep = round_bf16 if precision == "bf16" else lambda x: x
         on_device = xp.asarray(keep(F))
@@ -44,16 +35,16 @@ def test_gram(case, precision, order):
         F64 = exact[precision](F).astype("float64")
         expected, M = gram_statistics(F64)
         assert M == positions
-        got = on_host(G)
-        assert_near(got, expected, precision)
+        got = G.get()
+        assert_near(got, expected, precision, where, rounded=False)
         np.testing.assert_array_equal(got, got.T)
         value, _ = gram_value(expected, A.astype("float64"), M, 1, "mean_square")
-        assert on_host(target.squares).sum() / channels**4 == pytest.approx(value, rel=RELATIVE[precision])
+        assert target.squares.get().sum() / channels**4 == pytest.approx(value, rel=allowed)
         S = 2 * 0.3 / M * (expected / M - A)
         rounded = {"fp32": 0, "tf32": 2.0**-11, "bf16": 2.0**-8}[precision] * 1.01 * np.abs(S + S.T)
-        Z = on_host(target.Z)
+        Z = target.Z.get()
         Z64 = (widen_bf16(Z) if precision == "bf16" else Z).astype("float64")
-        assert (np.abs(Z64 - (S + S.T)) - rounded).max() <= RELATIVE[precision] * np.abs(S).max()
+        assert (np.abs(Z64 - (S + S.T)) - rounded).max() <= allowed * np.abs(S).max()
         np.testing.assert_array_equal(exact[precision](Z64.astype("float32")), Z64)
 
         added = keep(rng.standard_normal(F.shape).astype("float32"))
@@ -61,12 +52,13 @@ def test_gram(case, precision, order):
         for sum_with in (None, xp.asarray(added)):
             out = xp.full(F.shape, 7, dtype) if sum_with is None else sum_with
             gram_derivative(on_device, target.Z, out, precision, added=sum_with)
-            result = on_host(out)
+            result = out.get()
             result = (widen_bf16(result) if precision == "bf16" else result).astype("float64")
             expected = gram_cotangent(F64, Z64 / 2) + (0 if sum_with is None else added64)
-            assert_near(result, expected, precision, stored=True)
+            assert_near(result, expected, precision, where)
 
 
+@needs_the_emulator
 def test_refusals():
     with emulated() as cuda:
         plan = plan_gram(10, 16, Device(80, 163 << 10, 1))
