@@ -4,47 +4,18 @@
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import CHECKOUT, assert_colourful, run, small_network, start
 from PIL import Image
 
 from vggnumpy.formats.weights import write_weights
-from vggnumpy.nets import architecture, chain, random_network
-from vggnumpy.nets.tables import conv, pool, relu
+from vggnumpy.nets import architecture, random_network
 from vggnumpy.paintings import PAINTINGS, painting_path
-
-CHECKOUT = Path(__file__).parents[1]
-
-
-def start(script: str, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run an example in a process of its own, with an output folder that does not exist yet."""
-    # Without weights of the user's own, and with Python's warnings shown.
-    environment = {name: value for name, value in os.environ.items() if name != "VGGNUMPY_WEIGHTS"}
-    environment |= {"PYTHONPATH": str(CHECKOUT), "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "default"}
-    command = [sys.executable, str(CHECKOUT / "examples" / script), "-o", str(out), *arguments]
-    return subprocess.run(command, env=environment, cwd=out.parent, capture_output=True, encoding="utf-8", check=False)
-
-
-def run(script: str, out: Path, *arguments: str) -> str:
-    """Run an example that must succeed without a warning, and return what it printed."""
-    done = start(script, out, *arguments)
-    assert done.returncode == 0, done.stderr
-    assert not re.search("Traceback|Warning", done.stderr), done.stderr
-    return done.stdout
-
-
-def assert_colourful(path: Path, width: int) -> None:
-    """Check that a picture is there, not narrower than `width` and not blank."""
-    with Image.open(path) as picture:
-        assert picture.width >= width
-        assert np.asarray(picture.convert("RGB")).std() > 10
 
 
 def test_a_gradient_is_walked_from_the_features_to_the_pixels_and_checked_at_every_layer(tmp_path: Path) -> None:
@@ -124,14 +95,6 @@ def test_regularised_pixels_are_clipped_less(tmp_path: Path) -> None:
     pictures = {f"bounds_{name}.png" for name in shares}
     assert {path.name for path in out.iterdir()} == pictures | {"keep_pixels_in_bounds.png"}
     assert_colourful(out / "keep_pixels_in_bounds.png", 800)
-
-
-def small_network(path: Path) -> Path:
-    """Write a network with VGG's first layers, eight channels each and random filters."""
-    blocks = [[conv(f"conv{n}_{i}", 8), relu(f"relu{n}_{i}")] for n in (1, 2) for i in (1, 2)]
-    table = chain([*blocks[0], *blocks[1], pool("pool1"), *blocks[2], *blocks[3]])
-    write_weights(path, random_network(table, rng=0))
-    return path
 
 
 def test_a_face_its_content_and_four_styles_hang_in_a_row(tmp_path: Path) -> None:
@@ -291,3 +254,54 @@ def test_training_on_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "cifar.tar.gz").write_bytes(b"\x1f\x8b" + bytes(100))
     done = start("14_train_and_paint.py", tmp_path / "out", str(tmp_path / "cifar.tar.gz"))
     assert done.returncode == 2 and "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_self_convolution_finds_the_layout_in_noise_and_gram_matrices_do_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ("--weights", str(small_network(tmp_path / "small.h5")), "--size", "48", "--iterations", "30")
+    printed = run("18_keep_the_layout.py", out, *small)
+    rows = re.findall(r"^(from noise|painted) +(.*?) +[\d.]+ +([\d.]+) → ([\d.]+) +(-?[\d.]+)$", printed, re.MULTILINE)
+    names = ["Gram matrices", "self-convolution", "autocorrelation"]
+    assert [row[:2] for row in rows] == [(task, name) for task in ("from noise", "painted") for name in names]
+    assert all(float(last) < float(first) for _, _, first, last, _ in rows)
+    layouts = [float(row[-1]) for row in rows]
+    assert layouts[1] > 0.5 > layouts[0]
+    kinds = ("gram", "self-convolution", "autocorrelation")
+    pictures = {f"layout_{task}_{kind}.png" for task in ("from_noise", "painted") for kind in kinds}
+    assert {path.name for path in out.iterdir()} == pictures | {"keep_the_layout.png"}
+    assert_colourful(out / "keep_the_layout.png", 1000)
+
+
+def test_four_ways_to_another_season_are_measured_against_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ("--weights", str(small_network(tmp_path / "small.h5")), "--size", "40", "--iterations", "8")
+    printed = run("19_change_the_season.py", out, *small)
+    rows = re.findall(r"^.{19} (\S.*?) +(?:[\d.]+ +)?([\d.]+) +(-?[\d.]+)$", printed, re.MULTILINE)
+    ways = ["not at all", "Gram matrices", "local, s = 0", "local, s = 8", "covariation"]
+    assert [row[0] for row in rows] == 3 * ways
+    for aligned in (rows[:5], rows[5:10]):
+        assert float(aligned[2][1]) < float(aligned[1][1])
+    _, gram, local, _, covariation = (float(row[2]) for row in rows[10:])
+    assert local < gram - 0.05 and local < covariation - 0.05  # mirrored: the wrong ridges are painted over
+    assert len([*out.iterdir()]) == 12 + 1
+    assert_colourful(out / "change_the_season.png", 1000)
+
+
+def test_the_wider_the_window_the_less_of_the_style_picture_is_painted_over(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ("--weights", str(small_network(tmp_path / "small.h5")), "--size", "40", "--iterations", "8")
+    printed = run("20_widen_the_window.py", out, *small)
+    rows = re.findall(r"^.{17} (\S.*?) +[\d.]+ +(-?[\d.]+) +(-?[\d.]+)$", printed, re.MULTILINE)
+    assert [row[0] for row in rows] == 2 * ["s = 0", "s = 2", "s = 8", "Gram matrices"]
+    for case in (rows[:4], rows[4:]):
+        assert float(case[0][2]) > float(case[-1][2])
+        assert float(case[0][1]) < float(case[-1][1])
+    assert len([*out.iterdir()]) == 8 + 1
+    assert_colourful(out / "widen_the_window.png", 1000)
+
+
+@pytest.mark.parametrize("script", ["19_change_the_season.py", "20_widen_the_window.py"])
+def test_a_photograph_without_its_other_season_is_refused(script: str, tmp_path: Path) -> None:
+    done = start(script, tmp_path / "out", "--content", str(painting_path("marbled")))
+    assert done.returncode == 2 and "give both --content and --style" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
