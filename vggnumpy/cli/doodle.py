@@ -40,16 +40,18 @@ def add_doodle(commands: Any) -> None:
 # Patches at relu1_1 would take sixteen times as long as those at relu2_1, and Gram matrices hold the colours.  Patches
 # alone need a shallow layer for colours all the same: the paper's, of the third and fourth block, leave them to chance.
 # Patches begin small, where one at relu3_1 is a third of the picture; Gram matrices of so few positions are chance.
+_ALL: dict[str, Any] = {"content_layers": {}, "start": "noise", "variation": 1.0}
 FORMS: dict[str, dict[str, Any]] = {
-    "both": {"patch_layers": {"relu2_1": 0.25, "relu3_1": 0.25}, "coarsest": 40},
+    "both": {**_ALL, "patch_layers": {"relu2_1": 0.25, "relu3_1": 0.25}, "coarsest": 40},
     "patches": {
+        **_ALL,
         "style_loss": "patches",
         "style_layers": {"relu2_1": 0.25, "relu3_1": 0.25, "relu4_1": 0.25},
         "coarsest": 40,
     },
-    "regions": {"mask_way": "twin_average"},
+    "regions": {**_ALL, "mask_way": "twin_average"},
 }
-"""What the forms set beside a transfer's defaults; both and regions have the default's style layers."""
+"""Settings of a transfer from a map to a painting; style layers that are not named are those of every transfer."""
 
 
 def _doodle(arguments: argparse.Namespace) -> int:
@@ -69,11 +71,10 @@ def _doodle(arguments: argparse.Namespace) -> int:
         save_every=arguments.save_every,
         as_json=arguments.json,
         overrides={
-            "content_layers": {},
+            **FORMS[arguments.form],
             "start": arguments.init,
             "iterations": arguments.iterations,
-            "variation": 1.0,
-            **FORMS[arguments.form],
+            "precision": arguments.precision,
         },
         arguments=arguments.given,
     )
