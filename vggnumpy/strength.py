@@ -14,7 +14,7 @@ come near enough, the logarithm of the factor being interpolated between them.  
 many, so that all trials together take as long as two or three of its evaluations.
 
 What cannot be shown to the judge of the scores is measured by the transfer itself, on its own style terms S: where the
-style is a file of Gram matrices, or regions take theirs from different places, the share is
+style is a file of Gram matrices, or regions or layers take theirs from different places, the share is
 
     1 − √(S(result) / S(content))                                                                                   (2)
 
@@ -91,7 +91,8 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     shape = fit_size(height, width, min(TRIAL_SIZE, max(plan.sizes[-1])))
     # The colours that are put back at the end are no part of what is balanced.
     trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
-    measure = _by_terms(trial) if plan.ready or plan.placement is not None else _by_judge(trial)
+    several = bool(plan.ready) or plan.placement is not None or plan.fine is not None
+    measure = _by_terms(trial) if several else _by_judge(trial)
 
     def share(factor: float) -> float:
         result = paint(_weighed(trial, factor))

@@ -1,0 +1,174 @@
+"""``vggnumpy sweep``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vggnumpy.cli.common import command
+from vggnumpy.cli.transfer import add_transfer_options
+
+if TYPE_CHECKING:
+    from vggnumpy.sweep import Cell, Grid
+
+_WITH_COMMAS = ("content-layers", "style-layers", "style-weights")  # whose one value may have commas in it
+
+
+def add_sweep(commands: Any) -> None:
+    """Add ``sweep``."""
+    parser = command(
+        commands,
+        "sweep",
+        _sweep,
+        "paint with every combination of several values, and hang the pictures in a labelled grid",
+        "\n\nAll options of vggnumpy transfer that have a value take several, with commas between; those whose value"
+        "\nhas commas itself are given several times.  What is named last changes along the rows of the grid.  Each"
+        "\nSTYLE is painted from alone.  The pictures and their records are kept in a folder of OUT's name without its"
+        "\nsuffix, OUT's name with .json lists them with their scores (see vggnumpy score transfer).  Ctrl-C keeps"
+        "\nwhat is done."
+        "\n\nexamples:"
+        "\n  vggnumpy sweep portrait.jpg starry_night.jpg -o grid.png --strength 0.1,1,10 --style-scale 0.5,1"
+        "\n  vggnumpy sweep town.jpg wave.jpg night.jpg -o styles.png --size 256 --init content,noise"
+        "\n  vggnumpy sweep town.jpg wave.jpg -o nets.png --weights builtin,vgg16,vgg19 --strength 1",
+    )
+    parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
+    parser.add_argument("style", metavar="STYLE", nargs="+", help="pictures to take the style from, each alone")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the grid to write, a PNG file")
+    parser.add_argument("--jobs", type=int, metavar="N", help="transfers at a time (default: as many as cores)")
+    parser.set_defaults(swept={})
+    known = argparse.ArgumentParser(add_help=False)
+    add_transfer_options(known)
+    for option in known._actions:
+        if option.nargs is None:  # with one value
+            values = option.metavar or "|".join(map(str, option.choices or ()))
+            parser.add_argument(
+                *option.option_strings, action=_Values, default=argparse.SUPPRESS, metavar=values, help=option.help
+            )
+
+
+class _Values(argparse.Action):
+    """Collects the values of all swept options in ``swept``, in the order that they are given in."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        name, text = self.option_strings[-1].removeprefix("--"), str(values)
+        given = [text] if name in _WITH_COMMAS else [part.strip() for part in text.split(",")]
+        namespace.swept = {**namespace.swept, name: [*namespace.swept.get(name, []), *given]}
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from vggnumpy import report
+    from vggnumpy.engine.threads import cores
+    from vggnumpy.errors import InputError
+    from vggnumpy.files import check_output
+    from vggnumpy.images import read_image
+    from vggnumpy.sweep import plan_sweep, run_cells
+
+    out = Path(arguments.output)
+    report.check_plot(out, [arguments.content, *arguments.style])
+    folder, record = out.with_suffix(""), out.with_suffix(".json")
+    check_output(record)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {arguments.jobs}")
+    grid = plan_sweep(arguments.content, arguments.style, arguments.swept, folder)
+    cells = [cell for row in grid.cells for cell in row]
+    made = _make_folder(folder)
+    try:
+        _check(cells)
+    except BaseException:
+        if made:
+            folder.rmdir()
+        raise
+    for cell in cells:
+        cell.picture.unlink(missing_ok=True)  # of an older sweep: it could be taken for one of this
+    jobs = min(arguments.jobs or cores(), len(cells))
+    with tqdm(total=len(cells), unit="picture", dynamic_ncols=True, disable=None) as bar:
+        failed, interrupted = run_cells(cells, jobs, lambda cell: bar.update())
+    scores = _scores(arguments.content, [cell for cell in cells if cell.picture.is_file()])
+    rows = [[read_image(cell.picture) if cell.picture.is_file() else None for cell in row] for row in grid.cells]
+    captions = [[_caption(cell, scores, failed) for cell in row] for row in grid.cells]
+    report.plot_grid(out, rows, grid.rows, grid.columns, captions, _title(arguments, grid))
+    report.write_json(
+        record,
+        {
+            "command": shlex.join(["vggnumpy", *arguments.given]),
+            "versions": report.versions(),
+            "interrupted": interrupted,
+            "cells": [
+                {
+                    "options": cell.options,
+                    "picture": cell.picture.relative_to(out.parent) if cell.picture.is_file() else None,
+                    "command": shlex.join(["vggnumpy", *cell.arguments]),
+                    "failed": failed.get(cell.picture),
+                    "score": scores.get(cell.picture),
+                }
+                for cell in cells
+            ],
+        },
+    )
+    if failed:
+        raise InputError(f"{len(failed)} of {len(cells)} pictures failed, the first: {next(iter(failed.values()))}")
+    return 130 if interrupted else 0
+
+
+def _make_folder(folder: Path) -> bool:
+    """Make the folder of the cells' pictures, and return whether it was not there."""
+    from vggnumpy.errors import InputError
+
+    made = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: no folder for the pictures can be made there: {error.strerror}") from None
+    return made
+
+
+def _check(cells: Sequence[Cell]) -> None:
+    """Find out whether every cell could be painted, before any is."""
+    from vggnumpy.cli import build_parser
+    from vggnumpy.cli.transfer import run_parsed
+
+    parser = build_parser()
+    for cell in cells:
+        arguments = parser.parse_args(cell.arguments)
+        arguments.given = cell.arguments
+        run_parsed(arguments, check=True)
+
+
+def _scores(content: str, painted: Sequence[Cell]) -> dict[Path, dict[str, Any]]:
+    """Return the scores of cells whose style is a picture."""
+    from vggnumpy.formats.style_file import SUFFIXES
+    from vggnumpy.images import read_image
+    from vggnumpy.scores import Judge
+
+    photo, judges, scores = read_image(content), dict[tuple[str, float], Judge](), {}
+    for cell in painted:
+        style, scale = cell.options["style"], float(cell.options.get("style-scale", 1))
+        if Path(style).suffix.lower() in SUFFIXES:
+            continue
+        if (style, scale) not in judges:
+            judges[style, scale] = Judge(photo, read_image(style), style_scale=scale)
+        scores[cell.picture] = judges[style, scale].score(read_image(cell.picture)).to_dict()
+    return scores
+
+
+def _caption(cell: Cell, scores: dict[Path, dict[str, Any]], failed: dict[Path, str]) -> str:
+    if cell.picture in scores:
+        score = scores[cell.picture]
+        return f"style {score['style_score']:.2f}, structure {score['structure']:.2f}"
+    return "failed" if cell.picture in failed else "" if cell.picture.is_file() else "not painted"
+
+
+def _title(arguments: argparse.Namespace, grid: Grid) -> str:
+    title = Path(arguments.content).stem
+    return title if len(arguments.style) > 1 else f"{title} in the style of {Path(arguments.style[0]).stem}"
