@@ -1,0 +1,125 @@
+r"""Keep where a painting's things are, not only what they are made of: Nikulin and Novak's figure 8.
+
+A Gram matrix G = FᵀF sums over all places, so it knows what a painting is made of and not where.  Nikulin and Novak
+put the convolution of every channel with itself in its place,
+
+    𝒢_i(z) = (F_i * F_i)(z) = Σ_u F_i(u) F_i(z − u),        E = 1/(4C²M²) Σ_i Σ_z (𝒢 − A)_i(z)²
+
+and say that it "captures the spatial information".  Why does it?  What is light at u adds up with what is light at v
+at the place z = u + v, so moving everything by t moves 𝒢 by 2t.  Its Fourier transform is F̂², from which F̂ is known
+but for a sign at every frequency; and since maps end at the picture's border and are nowhere negative behind a
+rectifier, the signs hang together: F and −F are all that is left.
+
+Its lookalike, the autocorrelation 𝒜_i(z) = Σ_u F_i(u) F_i(u + z), has the transform |F̂|², which has lost the phases.
+A shift changes nothing, nor does turning the picture upside down: it knows distances and rhythm, and no places.
+
+The first row asks what each of the three knows: from noise, and with no content, it looks for a picture with the
+painting's statistics.  The second paints a portrait by each.  The number is the correlation between the luminances of
+result and painting, both blurred by a Gaussian of a 32nd of the picture's side: is it light and dark where the painting
+is?
+
+Run::
+
+    python examples/18_keep_the_layout.py
+    python examples/18_keep_the_layout.py --style starry_night.jpg --content town.jpg --size 256
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import vggnumpy as vn
+from vggnumpy.formats.load import best_network
+from vggnumpy.images import fit_size, read_image, resize, write_image
+from vggnumpy.measures import layout_correlation
+from vggnumpy.paintings import painting_path
+from vggnumpy.presets import STYLE_LAYERS, choose_layers, preset
+from vggnumpy.run import demo_portrait
+from vggnumpy.style_terms import cropped
+
+STATISTICS = {"gram": "Gram matrices", "self-convolution": "self-convolution", "autocorrelation": "autocorrelation"}
+# How much more a portrait's content must weigh against each: what knows of places pulls harder at the face.
+CONTENT = {"gram": 1.0, "self-convolution": 3.0, "autocorrelation": 3.0}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Reconstruct a painting from noise and paint a portrait, by each of the three; print whose layout it has."""
+    parser = argparse.ArgumentParser(description="Compare Gram matrices with statistics that know of places.")
+    folder = Path(__file__).parent / "out"
+    parser.add_argument("-o", "--out", type=Path, default=folder, help="folder to write to (default examples/out)")
+    parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
+    parser.add_argument("--content", type=Path, help="another photograph than the demo's")
+    parser.add_argument("--style", type=Path, default=painting_path("flow_field"), help="another painting")
+    parser.add_argument("--size", type=int, default=160, help="long side in pixels (default 160)")
+    parser.add_argument("--iterations", type=int, default=100, help="for each picture (default 100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+    options = parser.parse_args(argv)
+    if options.size < 32 or options.iterations < 1:
+        parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
+    try:
+        net = vn.load_network(options.weights) if options.weights else best_network()
+        photo, painting = read_image(options.content or demo_portrait()), read_image(options.style)
+    except vn.InputError as error:
+        parser.error(str(error))
+    layers = [layer for layer in STYLE_LAYERS[:3] if layer in net.layers]
+    content = choose_layers(preset("default"), net).content_layers or {}
+    rows = [("from noise", painting, {}), ("painted", photo, content)]
+
+    print(
+        f"{net.name}, long side {options.size} pixels, {options.iterations} iterations, style at {', '.join(layers)}\n"
+    )
+    print("            by                seconds     loss: first →    last   layout")
+    options.out.mkdir(parents=True, exist_ok=True)
+    walls = []
+    for task, picture, weights in rows:
+        shape = fit_size(*picture.shape[:2], options.size)
+        style = resize(cropped(painting, shape), shape)
+        wall = [(resize(picture, shape), "the painting" if picture is painting else "the photograph")]
+        for kind, name in STATISTICS.items():
+            start = time.perf_counter()
+            result = vn.transfer(
+                picture,
+                painting,
+                net=net,
+                size=options.size,
+                seed=options.seed,
+                iterations=options.iterations,
+                content_layers={layer: weight * CONTENT[kind] for layer, weight in weights.items()},
+                style_layers=dict.fromkeys(layers, 1 / len(layers)),
+                style_loss=kind,
+                start="content" if weights else "noise",
+                variation=0.05,
+                scales=1,
+            )
+            seconds = time.perf_counter() - start
+            first, last = (result.history[i]["loss"] for i in (0, -1))
+            alike = layout_correlation(result.image, style)
+            print(f"{task:11} {name:16} {seconds:8.1f} {first:16.4f} → {last:.5f} {alike:8.2f}")
+            write_image(options.out / f"layout_{task.replace(' ', '_')}_{kind}.png", result.image)
+            wall.append((result.image, f"{task}: {name}\nlayout {alike:.2f}"))
+        walls.append(wall)
+    path = options.out / "keep_the_layout.png"
+    plot(walls, f"What a painting is made of, and where ({net.name})", path)
+    print(f"\nwrote {path} and the pictures layout_*.png")
+
+
+def plot(walls: Sequence[Sequence[tuple[np.ndarray, str]]], title: str, path: Path) -> None:
+    """Hang what came out of noise in the first row and the painted portraits in the second."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.1 * len(walls[0]), 3.5 * len(walls) + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=15)
+    axes = figure.subplots(len(walls), len(walls[0]), squeeze=False)
+    for row, wall in zip(axes, walls, strict=True):
+        for ax, (picture, caption) in zip(row, wall, strict=True):
+            ax.imshow(np.clip(picture, 0, 255) / 255)
+            ax.set_title(caption, fontsize=11)
+            ax.set(xticks=[], yticks=[])
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
