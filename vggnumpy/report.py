@@ -63,6 +63,13 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
+def _write_plot(path: str | Path, figure: Any, dpi: int = 120) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
+        figure.savefig(temporary, dpi=dpi, format="png")
+
+
 def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> None:
     """Plot the loss against the iteration, one curve for each scale, and write the picture whole or not at all.
 
@@ -84,9 +91,7 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
     axes.grid(True, which="both", alpha=0.3)
     if history:
         axes.legend(title="size (each has its own loss)")
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
-        figure.savefig(temporary, dpi=120, format="png")
+    _write_plot(path, figure)
 
 
 def write_contact_sheet(
@@ -157,9 +162,7 @@ def plot_grams(path: str | Path, summaries: Mapping[Any, Any], title: str) -> No
     sparsity.set(title="sparsity", ylim=(0, 1))
     for ax in (histogram, amplitude, sparsity):
         ax.grid(True, axis="y", alpha=0.3)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
-        figure.savefig(temporary, dpi=120, format="png")
+    _write_plot(path, figure)
 
 
 def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> None:
@@ -183,8 +186,7 @@ def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> No
     right.set(ylabel="wrong while training, %", ylim=(0, None))
     left.legend(handles=[loss, error])
     left.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    _write_plot(path, figure)
 
 
 def check_plot(path: str | Path, sources: Sequence[str | Path]) -> None:
@@ -228,9 +230,7 @@ def plot_scores(path: str | Path, names: Sequence[str], scores: Sequence[Transfe
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=9)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
-        figure.savefig(temporary, dpi=120, format="png")
+    _write_plot(path, figure)
 
 
 def plot_grid(
@@ -258,7 +258,7 @@ def plot_grid(
     shapes = [cell.shape for row in cells for cell in row if cell is not None] or [(1, 1)]
     height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
     inches = 3.2 / max(height, width)
-    heights = len(rows) * (height * inches + 0.45) + 0.4 + 0.4 * bool(title)
+    heights = len(rows) * (height * inches + 0.3) + 0.35 + 0.4 * bool(title)
     figure = _figure(len(columns) * (width * inches + 0.1) + 0.4, heights)
     figure.suptitle(title)
     for place, ax in np.ndenumerate(figure.subplots(len(rows), len(columns), squeeze=False)):
@@ -271,6 +271,4 @@ def plot_grid(
             ax.set_title(columns[column], fontsize=11)
         if column == 0:
             ax.set_ylabel(rows[row], fontsize=11)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a file name may hold characters that the font does not have
-        figure.savefig(temporary, format="png")
+    _write_plot(path, figure, dpi=100)
