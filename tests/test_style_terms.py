@@ -101,13 +101,20 @@ def test_what_does_not_fit_is_refused(arguments, message):
     assert set(ALIGNED) < set(STYLE_LOSSES)
 
 
-def test_covariation_takes_its_content_from_the_deepest_layer_of_the_photograph():
-    """A style picture that is the photograph, louder in places: the terms know where, and do not change with scale."""
+def test_covariation_takes_its_content_from_the_deepest_layer_that_sees_the_photograph():
     given = {"content": CONTENT, "radius": 0}
     terms = style_terms("covariation", NET, LAYERS, [CONTENT], [1.0], "relative", **given)
     features = NET.forward(CONTENT, list(LAYERS))[0]
     assert [term.layers for term in terms] == [("relu1_1",), ("relu2_1",)]
     assert all(term.loss(features[term.layers[0]])[0] == 0 for term in terms)
     assert all(term.loss(features[term.layers[0]][:, ::-1])[0] > 1e-5 for term in terms)
+    (same,) = style_terms("covariation", NET, {"relu1_1": 0.4}, [STYLE], [1.0], "relative", **given)
+    (deeper,) = style_terms(
+        "covariation", NET, {"relu1_1": 0.4}, [STYLE], [1.0], "relative", content_layers=("relu2_1", "relu1_2"), **given
+    )
+    values = [term.loss(features["relu1_1"])[0] for term in (same, deeper)]
+    assert values[0] != values[1]
+    (first, _) = style_terms("covariation", NET, LAYERS, [STYLE], [1.0], "relative", **given)
+    assert values[1] == first.loss(features["relu1_1"])[0]
     with pytest.raises(InputError, match="needs a content picture"):
         style_terms("covariation", NET, LAYERS, [STYLE], [1.0], "relative")

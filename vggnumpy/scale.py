@@ -83,6 +83,7 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
             plan.style_weights,
             settings.normalization,
             content=to_host(content),
+            content_layers=settings.content_layers or (),
             radius=settings.radius,
             content_maps=own,
             style_maps=maps,

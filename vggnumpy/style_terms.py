@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from vggnumpy.terms import LayerTerm
 STYLE_LOSSES = ("gram", "self-convolution", "autocorrelation", "local", "covariation", "patches")
 ALIGNED = ("self-convolution", "autocorrelation", "local")
 """Those that compare place with place: the style picture is brought to the content's size and proportions."""
-_COMPONENTS = 8  # principal components of the content that ``covariation`` looks at
+_COMPONENTS = 4  # principal components of the content that ``covariation`` looks at
 
 
 @dataclass
@@ -52,6 +52,7 @@ def style_terms(
     normalization: str,
     *,
     content: np.ndarray | None = None,
+    content_layers: Iterable[LayerKey] = (),
     radius: int = 8,
     content_maps: Mapping[LayerKey, Any] | None = None,
     style_maps: Sequence[Mapping[LayerKey, Any]] | None = None,
@@ -71,9 +72,9 @@ def style_terms(
         Of each style picture.
     normalization : str
         As for the losses.
-    content : ndarray, H×W×3, optional
-        The picture that ``covariation`` takes its content from: the deepest of the layers as it sees this picture,
-        standardised, see `vggnumpy.losses.standardised_content`.
+    content, content_layers : ndarray, H×W×3, and layers, optional
+        What ``covariation`` takes for content: the picture as the deepest of the content layers sees it, of the style's
+        layers if there are none, and standardised, see `vggnumpy.losses.standardised_content`.
     radius : int
         Of the windows of ``local`` and ``covariation``, in positions of the layer.
     content_maps, style_maps : dict and sequence of dict, optional
@@ -89,14 +90,14 @@ def style_terms(
     if kind == "covariation" and content is None:
         raise InputError("the covariation of style and content needs a content picture")
     names = {net.layer_name(key): (key, weight) for key, weight in weights.items()}
-    deepest = max(names, key=net.layers.index, default="")
+    deepest = max(map(net.layer_name, content_layers or names), key=net.layers.index, default="")
     P, components = None, None
     if kind == "covariation":
         P = losses.standardised_content(net.forward(content, [deepest])[0][deepest])
         components = losses.content_components(P, min(_COMPONENTS, P.shape[-1]))
     terms = []
     for number, (image, share) in enumerate(zip(images, shares, strict=True)):
-        features, _ = net.forward(image, list(names))
+        features, _ = net.forward(image, {*names, deepest} if kind == "covariation" else names)
         for layer, (key, weight) in names.items():
             loss: Callable[..., tuple[Any, ...]]
             S = features[layer]
