@@ -59,6 +59,10 @@ ROOMS = {
         *("estimate", "presets", "engine", "styles", "losses", "nets", "backend", "images", "files", "system", "errors")
     },
     "feature_size": {"multiscale", "presets", "losses", "nets", "backend", "errors"},
+    "synthesis": {"styles", "losses", "nets", "backend", "errors"},
+    "texture": {
+        *("synthesis", "multiscale", "objective", "optimize", "terms", "styles", "losses", "nets", "images", "errors")
+    },
     "style_mixing": {"multiscale", "styles", "losses", "images", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},

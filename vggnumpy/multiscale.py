@@ -107,19 +107,19 @@ class MultiscaleStyle:
             grams = mix_styles([grams, self.grams[above]], [1 - t, t])
         return {layer: GramStatistics(backend.xp.asarray(A), positions) for layer, (A, positions) in grams.items()}
 
-    def check(self, net: Network, layers: Iterable[LayerKey]) -> None:
-        """Raise `InputError` unless the style can be used with a network at some layers."""
+    def check(self, net: Network, layers: Iterable[LayerKey], name: str = "the style") -> None:
+        """Raise `InputError`, calling the style by `name`, unless it can be used with a network at some layers."""
         for layer in map(net.layer_name, layers):
             if layer not in self.digests:
                 raise InputError(
-                    f"the style has no Gram matrix for layer {layer}, but for {', '.join(self.layers)}; take the style "
+                    f"{name} has no Gram matrix for layer {layer}, but for {', '.join(self.layers)}; take the style "
                     "from those, or compute it again with that layer"
                 )
             if self.digests[layer] != features_digest(net, layer):
                 mine, other = (described(facts) for facts in (self.network, network_facts(net)))
                 other = f"one of the same name and other weights, {other}" if mine == other else other
                 raise InputError(
-                    f"the style was computed with the network {mine}, and this is {other}; use that network, or "
+                    f"{name} was computed with the network {mine}, and this is {other}; use that network, or "
                     "compute the style again with this one"
                 )
 

@@ -115,7 +115,8 @@ def plan_transfer(
         network = network.with_pooling(chosen.pooling)
     if chosen.pad_mode is not None:
         network = replace(network, pad_mode=chosen.pad_mode)
-    chosen = choose_layers(chosen, network)
+    shared = [layer for layer in ready[0].layers if all(layer in one.layers for one in ready)] if ready else None
+    chosen = choose_layers(chosen, network, shared)
     wanted = (*(chosen.content_layers or {}), *(chosen.style_layers or {}), *(chosen.patch_layers or {}))
     layers = {network.layer_name(layer) for layer in wanted}
     lean = network.without_classifier()
@@ -168,8 +169,8 @@ def _check_ready(
     ready: list[MultiscaleStyle], net: Network, settings: Settings, placement: Placement | None, fine: bool
 ) -> None:
     """Refuse styles of another network or of other layers, and what needs style pictures."""
-    for one in ready:
-        one.check(net, settings.style_layers or {})
+    for number, one in enumerate(ready, start=1):
+        one.check(net, settings.style_layers or {}, "the style" if len(ready) == 1 else f"style {number}")
     pictures = {
         f"the style loss {settings.style_loss}": settings.style_loss != "gram",
         "masks": placement is not None,

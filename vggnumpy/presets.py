@@ -7,6 +7,7 @@ network to the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -208,12 +209,13 @@ def preset(name: str) -> Settings:
     return PRESETS[name]
 
 
-def choose_layers(settings: Settings, net: Network) -> Settings:
+def choose_layers(settings: Settings, net: Network, ready: Sequence[str] | None = None) -> Settings:
     """Fill in layers that the settings leave open, from those that the network has.
 
     Style is taken at relu1_1 to relu4_1: relu5_1 has few positions at the coarse scales, most of them at the border,
     where it leaves a rim of saturated colour.  Style weights are 1/n for n layers, so that they add up to 1; the
-    content weight is set against that sum.
+    content weight is set against that sum.  Of styles that are computed already, `ready` names the layers: those of
+    relu1_1 to relu4_1 among them, or if there are none all.
 
     Raises
     ------
@@ -222,7 +224,8 @@ def choose_layers(settings: Settings, net: Network) -> Settings:
     """
     style, content = settings.style_layers, settings.content_layers
     if style is None:
-        layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in net.layers)
+        there = net.layers if ready is None else ready
+        layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in there) or tuple(ready or ())
         style = each(layers, 1 / max(len(layers), 1))
     if content is None:
         small = net.image_size is not None and max(net.image_size) <= _SMALL

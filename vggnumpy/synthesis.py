@@ -23,9 +23,9 @@ moments follows from
 so the sparsity is a number without a threshold: how uneven the entries are.  Where the entries are more even than a
 half-normal distribution, d would exceed 1; it is 1 then, and σ² = E a².
 
-**Redrawn every iteration.**  The target may be drawn anew before each step.  What an optimiser remembers of earlier
-gradients then means nothing, so L-BFGS is of no use: `paint_redrawn` takes Adam, whose steps follow the mean gradient,
-that is the gradient for the mean of the targets,
+**Redrawn every iteration** (`vggnumpy.texture.paint_redrawn`).  The target may be drawn anew before each step.  What an
+optimiser remembers of earlier gradients then means nothing, so L-BFGS is of no use: Adam is taken, whose steps follow
+the mean gradient, that is the gradient for the mean of the targets,
 
     E_A ‖G/M − A‖² = ‖G/M − E A‖² + E ‖A − E A‖²,
 
@@ -34,7 +34,7 @@ and wander about it: the smaller the rate, the less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,13 +42,13 @@ import numpy as np
 
 from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
-from vggnumpy.losses import GramStatistics, gram
+from vggnumpy.losses import GramStatistics
 from vggnumpy.nets.network import LayerKey, Network
-from vggnumpy.objective import Objective
-from vggnumpy.optimize import linear, minimize
 from vggnumpy.styles import Style
-from vggnumpy.terms import LayerTerm
 
+KINDS = ("sparse", "entry")
+LOUD = 30.0
+"""How much larger than a painting's whole matrix a single entry is: a few places of a picture cannot make up for it."""
 _BINS = np.array([0.0, *np.logspace(-4, 4, 33), np.inf])
 
 
@@ -254,130 +254,66 @@ def channel_counts(net: Network, layers: Iterable[LayerKey]) -> dict[LayerKey, i
     return {layer: depth[net.layer_name(layer)] for layer in layers}
 
 
-class RedrawnGram:
-    """The ``relative`` Gram loss at a layer of C channels, whose target is drawn anew by `redraw`."""
-
-    def __init__(self, lot: Entry | Sparse, channels: int, rng: np.random.Generator):
-        self._lot, self._channels, self._rng = lot, channels, rng
-        self.redraw()
-
-    def redraw(self) -> None:
-        """Draw another target."""
-        self._target = self._lot.draw(self._channels, self._rng, "float64")
-
-    def __call__(self, F: Any) -> tuple[Any, ...]:
-        """Return the loss for the target at hand, and its exact derivative with respect to the features."""
-        return gram(F, self._target.astype(F.dtype), 1, "relative")
-
-
-def paint_style(
-    net: Network,
+def lots_like(
     style: Style,
-    shape: tuple[int, int],
+    kind: str,
+    layers: Iterable[LayerKey],
     *,
-    iterations: int = 100,
-    rng: np.random.Generator | int = 0,
-    variation: float = 0.1,
-    callback: Callable[..., object] | None = None,
-) -> np.ndarray:
-    """Paint a style from noise, with no content, at one size, by L-BFGS.
+    sparsity: float | None = None,
+    sigma: float | None = None,
+    magnitude: float | None = None,
+    entry: tuple[int, int] | None = None,
+) -> dict[LayerKey, Entry | Sparse]:
+    """Return how targets are made that are like a style's: its numbers where none are given.
 
     Parameters
     ----------
-    net : Network
-        On the host.
     style : dict
-        Layer → (Gram matrix summed over its positions, number of positions); all layers weigh alike, by the
-        ``relative`` normalisation.
-    shape : (int, int)
-        Height and width of the picture.
-    iterations : int
-    rng : numpy.random.Generator or int
-        Of the noise.
-    variation : float
-        Weight of the variation regulariser.
-    callback : callable, optional
-        As for `vggnumpy.minimize`.
-
-    Returns
-    -------
-    ndarray, H×W×3, RGB, unclamped, of the network's dtype
+        Layer → (Gram matrix summed over its positions, number of positions).
+    kind : {"sparse", "entry"}
+    layers : iterable of str or int
+        Of the style.
+    sparsity, sigma : float, optional
+        Of ``sparse``; by default those of `gram_summary`.
+    magnitude : float, optional
+        Of ``entry``; by default `LOUD` · ‖A‖ with the Frobenius norm of the style's matrix per position.
+    entry : (int, int), optional
+        Where it is, for ``entry``; by default drawn.
 
     Raises
     ------
     InputError
-        If the network has no such layer, or a target is zero everywhere.
+        If the kind is neither, or the style lacks a layer.
     """
-    noise = _noise(net, shape, np.random.default_rng(rng))
-    weights = dict.fromkeys(style, 1 / len(style))
-    objective = Objective(net, None, style, style=weights, normalization="relative", variation=variation)
-    result = minimize(objective, noise, maxiter=iterations, callback=callback, first_step=0.5)
-    painted: np.ndarray = result.x
-    return painted
+    if kind not in KINDS:
+        raise InputError(f"synthetic styles are of the kinds {', '.join(KINDS)}, got {kind!r}")
+    lots: dict[LayerKey, Entry | Sparse] = {}
+    for layer in layers:
+        if layer not in style:
+            raise InputError(f"the style has no layer {layer!r}; it has {', '.join(map(str, style))}")
+        summary = gram_summary({layer: style[layer]})[layer]
+        if kind == "sparse":
+            lots[layer] = Sparse(
+                summary.sparsity if sparsity is None else sparsity, summary.sigma if sigma is None else sigma
+            )
+        else:
+            norm = summary.amplitude * summary.channels
+            lots[layer] = Entry(LOUD * norm if magnitude is None else magnitude, *(entry or (None, None)))
+    return lots
 
 
-def paint_redrawn(
-    net: Network,
-    lots: Lots,
-    shape: tuple[int, int],
-    *,
-    iterations: int = 200,
-    rng: np.random.Generator | int = 0,
-    variation: float = 0.1,
-    rate: tuple[float, float] = (10.0, 1.0),
-    callback: Callable[..., object] | None = None,
-) -> np.ndarray:
-    """Paint from noise after targets that are drawn anew at every iteration.
-
-    Parameters
-    ----------
-    net : Network
-        On the host.
-    lots : dict
-        Layer → `Entry` or `Sparse`; all layers weigh alike, by the ``relative`` normalisation.
-    shape : (int, int)
-        Height and width of the picture.
-    iterations : int
-    rng : numpy.random.Generator or int
-        Of the noise and of the targets.
-    variation : float
-        Weight of the variation regulariser.
-    rate : (float, float)
-        Of Adam, the mean change of a pixel in grey levels: at the first step and at the last.
-    callback : callable, optional
-        As for `vggnumpy.minimize`.
-
-    Returns
-    -------
-    ndarray, H×W×3, RGB, unclamped, of the network's dtype
+def lots_in(recipe: Mapping[str, Any]) -> dict[LayerKey, Entry | Sparse]:
+    """Return how the targets of a synthetic style were made, from its recipe.
 
     Raises
     ------
     InputError
-        If the network has no such layer, or a number is out of range.
+        If it is not a synthetic style's.
     """
-    generator = np.random.default_rng(rng)
-    last = noise = _noise(net, shape, generator)
-    counts = channel_counts(net, lots)
-    targets = {net.layer_name(key): RedrawnGram(lot, counts[key], generator) for key, lot in lots.items()}
-    terms = [LayerTerm(f"style {name}", (name,), 1 / len(lots), target) for name, target in targets.items()]
-    objective = Objective(net, normalization="relative", variation=variation, layer_terms=terms)
-
-    def after(intermediate_result: Any) -> None:
-        nonlocal last
-        last = intermediate_result.x
-        for target in targets.values():
-            target.redraw()
-        if callback is not None:
-            callback(intermediate_result)
-
-    # Under "relative" the derivative of a pixel is of the order of one over their number: Adam's usual ε is too large.
-    schedule = linear(*rate, iterations)
-    minimize(objective, noise, method="adam", maxiter=iterations, callback=after, rate=schedule, epsilon=1e-14)
-    return last  # not the image of the lowest value, which had but the easiest target
-
-
-def _noise(net: Network, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Return noise about a middle grey, wide enough to reach black and white."""
-    noise: np.ndarray = (128 + 50 * rng.standard_normal((*shape, 3))).astype(net.dtype)
-    return noise
+    if recipe.get("made") != "synthetic":
+        raise InputError("only a style that vggnumpy style synthesise made can be drawn anew")
+    kind = Sparse if recipe["kind"] == "sparse" else Entry
+    try:
+        return {layer: kind(**numbers) for layer, numbers in recipe["layers"].items()}
+    except TypeError:
+        raise InputError("the recipe of this synthetic style does not say how it was drawn") from None

@@ -14,6 +14,8 @@ from vggnumpy.cli.convert import add_convert
 from vggnumpy.cli.doodle import add_doodle
 from vggnumpy.cli.regions import add_regions
 from vggnumpy.cli.score import add_score
+from vggnumpy.cli.sweep import add_sweep
+from vggnumpy.cli.style import add_style
 from vggnumpy.cli.train import add_train
 from vggnumpy.cli.transfer import add_demo, add_transfer
 from vggnumpy.cli.weights import add_weights
@@ -58,9 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vggnumpy {vggnumpy.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     add_transfer(commands)
+    add_sweep(commands)
     add_demo(commands)
     add_doodle(commands)
     add_regions(commands)
+    add_style(commands)
     add_weights(commands)
     add_convert(commands)
     add_score(commands)

@@ -31,9 +31,11 @@ from vggnumpy.backend import to_host
 from vggnumpy.errors import InputError
 from vggnumpy.files import PathLike, atomic_path, open_input
 from vggnumpy.formats.hdf5_guard import SIGNATURE, check_hdf5, check_stored, stored_datasets
+from vggnumpy.formats.load import best_network, find_weights, load_network
 from vggnumpy.formats.reading import RefusedError, one_sentence, quote
 from vggnumpy.losses import GramStatistics
 from vggnumpy.multiscale import Grams, MultiscaleStyle
+from vggnumpy.nets import Network
 
 FORMAT = "vggnumpy style 1"
 SUFFIXES = (".h5", ".hdf5")
@@ -171,6 +173,15 @@ def ready_styles(given: Sequence[Any]) -> list[MultiscaleStyle]:
 def is_style_file(path: Any) -> bool:
     """Tell whether a path is a style file's, by its suffix."""
     return isinstance(path, (str, Path)) and Path(path).suffix.lower() in SUFFIXES
+
+
+def style_network(style: MultiscaleStyle) -> Network:
+    """Return the network of the weights file that a style was computed with if it is here, else the best there is.
+
+    That it is the same one is for `MultiscaleStyle.check` to say.
+    """
+    name = Path(style.network["file"]).stem
+    return load_network(name) if name and find_weights(name) is not None else best_network()
 
 
 def content_digest(
