@@ -35,7 +35,7 @@ ROOMS = {
     "color": {"errors"},
     "color_control": {"color", "errors"},
     "regions": {"color", "area", "errors"},
-    "region_colors": {"color_control", "regions", "errors"},
+    "region_colors": {"color_control", "color", "regions", "errors"},
     "masks": {"regions", "color", "errors"},
     "measures": {"regions", "color", "errors"},
     "segment": {"regions", "color", "images", "nets", "backend", "errors"},
@@ -43,6 +43,7 @@ ROOMS = {
     "spatial": {
         "region_colors",
         "color_control",
+        "color",
         "masks",
         "regions",
         "engine",

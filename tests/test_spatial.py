@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vggnumpy import InputError, random_network, transfer
+from vggnumpy.color import srgb_to_lab
 from vggnumpy.losses import regions_statistics
 from vggnumpy.nets import architecture
 from vggnumpy.ops.geometry import Sides
@@ -130,19 +131,26 @@ def test_a_placement_that_does_not_fit_is_refused():
         transfer(CONTENT, painting, net=NET, placement=placed, feather=2)
 
 
+HALVES = slice(28), slice(28, None)
+
+
+def mean_lab(pixels):
+    return srgb_to_lab(pixels).mean(axis=(0, 1))
+
+
 @pytest.mark.parametrize("masks", [True, False])
 def test_content_gets_its_styles_colours_region_by_region(masks):
     content, painting = left_and_right(48, 64), halves((220, 60, 40), (40, 60, 220))
     if masks:
         placed, styles = Placement(content, (left_and_right(40, 56), left_and_right(40, 56))), [painting, painting / 2]
-        left, right = 0.75 * painting[:, :28].mean(axis=(0, 1)), 0.75 * painting[:, 28:].mean(axis=(0, 1))
+        left, right = (mean_lab(painting[:, half]) / 2 + mean_lab(painting[:, half] / 2) / 2 for half in HALVES)
     else:
         placed, styles = Placement(content, (1, 0)), [painting, painting[::-1] / 2]
-        left, right = styles[1].mean(axis=(0, 1)), styles[0].mean(axis=(0, 1))
+        left, right = mean_lab(styles[1]), mean_lab(styles[0])
     moved = recolored_content(CONTENT, placed, styles, [0.5, 0.5])
     assert moved.dtype == "float32" and moved.min() >= 0 and moved.max() <= 255
-    np.testing.assert_allclose(moved[:, :32].mean(axis=(0, 1)), left, atol=3)
-    np.testing.assert_allclose(moved[:, 32:].mean(axis=(0, 1)), right, atol=3)
+    np.testing.assert_allclose(mean_lab(moved[:, :32]), left, atol=2)
+    np.testing.assert_allclose(mean_lab(moved[:, 32:]), right, atol=2)
 
 
 def test_a_transfer_begins_with_colours_moved_region_by_region():

@@ -5,15 +5,17 @@ night sky stays the lightest thing for hundreds of iterations, and the content's
 hold it there.  Where the picture that is repainted, content and start, has its style's colours already, region by
 region, nothing pulls them back, and the painter's iterations are left for strokes.
 
-For one region let μ_c, Σ_c be mean and covariance of its own colours, and μ_s, Σ_s those of the region that it takes
-its style from, each position counted with its weight.  Of all affine maps x → A (x − μ_c) + μ_s with A Σ_c Aᵀ = Σ_s the
-one that moves colours least on average is (Olkin and Pukelsheim 1982; for pictures Pitié and Kokaram 2007)
+For one region let μ_c, Σ_c be mean and covariance of its own colours in Lab, and μ_s, Σ_s those of the region that it
+takes its style from, each position counted with its weight.  Of all affine maps x → A (x − μ_c) + μ_s with
+A Σ_c Aᵀ = Σ_s the one that moves colours least on average is (Olkin and Pukelsheim 1982; for pictures Pitié and Kokaram
+2007)
 
     A = Σ_c^-½ (Σ_c^½ Σ_s Σ_c^½)^½ Σ_c^-½                                                               (1)
 
 A is symmetric, its eigenvalues are how many times contrast grows along its axes.  Those above 1 are replaced with 1: a
 clear sky's few grey levels, stretched to all that a painted sky holds, are noise, blocks of JPEG, and a glowing band
-along the horizon, and it is the strokes that bring the painting's contrast.  Means agree exactly all the same.
+along the horizon, and it is the strokes that bring the painting's contrast.  Means agree all the same, but for colours
+that RGB has not and that are clipped.
 
 Where regions are soft each position gets the mean of its regions' maps by weight.  That is a grey where the two are
 complements, so weights should be those of the masks' own edges, a pixel or two wide, and not of a broad `feather`.
@@ -26,15 +28,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vggnumpy.color import lab_to_srgb, srgb_to_lab
 from vggnumpy.color_control import ColorStatistics
 from vggnumpy.errors import InputError
 from vggnumpy.regions import Regions
 
-_ROUNDING = 1.0  # grey levels by which any colour varies: keeps Σ_c^-½ finite
+_ROUNDING = 0.5  # units of Lab by which any colour varies: keeps Σ_c^-½ finite
 
 
 def region_statistics(image: ArrayLike, regions: Regions) -> list[ColorStatistics]:
-    """Return mean and covariance of each region's colours.
+    """Return mean and covariance of each region's colours in Lab.
 
         μ = Σ_p w_p x_p / Σ_p w_p,      Σ = Σ_p w_p (x_p − μ)(x_p − μ)ᵀ / Σ_p w_p
 
@@ -52,7 +55,7 @@ def region_statistics(image: ArrayLike, regions: Regions) -> list[ColorStatistic
     """
     pixels = _checked(image)
     weights = regions.resized((pixels.shape[0], pixels.shape[1])).weights.reshape(-1, len(regions.names))
-    colors, found = pixels.reshape(-1, 3).astype(np.float64), []
+    colors, found = srgb_to_lab(pixels.astype(np.float64)).reshape(-1, 3), []
     for w in weights.astype(np.float64).T:
         mean = w @ colors / w.sum()
         away = colors - mean
@@ -70,12 +73,12 @@ def recolored_regions(image: ArrayLike, regions: Regions, targets: Sequence[Colo
     regions : Regions
         Of any size; brought to the picture's.
     targets : sequence of K ColorStatistics
-        What each region is to have.
+        What each region is to have, in Lab.
 
     Returns
     -------
     ndarray, H×W×3
-        By equation (1) with its eigenvalues limited to 1; not clipped.  float32 for float32, else float64.
+        By equation (1) with its eigenvalues limited to 1, clipped to 0–255.  float32 for float32, else float64.
 
     Raises
     ------
@@ -86,11 +89,12 @@ def recolored_regions(image: ArrayLike, regions: Regions, targets: Sequence[Colo
     if len(targets) != len(regions.names):
         raise InputError(f"expected colours for each of {len(regions.names)} regions, found {len(targets)}")
     weights = regions.resized((pixels.shape[0], pixels.shape[1])).weights
+    lab = srgb_to_lab(pixels.astype(np.float64))
     moved = np.zeros(pixels.shape)
     for k, (own, target) in enumerate(zip(region_statistics(pixels, regions), targets, strict=True)):
         A = least_map(own.covariance, target.covariance)
-        moved += weights[..., k : k + 1] * ((pixels - own.mean) @ A + target.mean)
-    return moved.astype(pixels.dtype)
+        moved += weights[..., k : k + 1] * ((lab - own.mean) @ A + target.mean)
+    return lab_to_srgb(moved).clip(0, 255).astype(pixels.dtype)
 
 
 def least_map(source: NDArray[np.float64], target: NDArray[np.float64], most: float = 1.0) -> NDArray[np.float64]:
@@ -99,7 +103,7 @@ def least_map(source: NDArray[np.float64], target: NDArray[np.float64], most: fl
     Parameters
     ----------
     source, target : ndarray, 3×3
-        Σ_c and Σ_s, in squares of grey levels.
+        Σ_c and Σ_s.
     most : float
         Limit of the eigenvalues; infinity for (1) itself.
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import Backend
+from vggnumpy.color import srgb_to_lab
 from vggnumpy.color_control import color_statistics, pooled
 from vggnumpy.engine import engine_for
 from vggnumpy.errors import InputError
@@ -117,7 +118,7 @@ def recolored_content(
     Returns
     -------
     ndarray, H×W×3
-        Of the dtype of `content`, 0–255.
+        Of the dtype of `content`.
     """
     if all(isinstance(one, Regions) for one in placement.styles):
         found = [
@@ -128,9 +129,8 @@ def recolored_content(
         targets = [pooled(region, weights) for region in zip(*found, strict=True)]
     else:
         order = np.argsort(placement.styles)  # type: ignore[arg-type]
-        targets = [color_statistics(styles[i]) for i in order]
-    recolored: np.ndarray = recolored_regions(content, placement.content, targets).clip(0, 255)
-    return recolored
+        targets = [color_statistics(srgb_to_lab(styles[i])) for i in order]
+    return recolored_regions(content, placement.content, targets)
 
 
 def content_masks(
