@@ -2,7 +2,7 @@
 
 They take four times the memory of the filters themselves, 207 MB for VGG-19 up to conv5_1.  Both directions can read
 the same ones, but products with the transposed matrices are slower, by 30 % for 64 channels and 8 % for 512 (measured):
-the small ones are kept in both orders.  Transforming all anew takes 7 % of the time of an evaluation at 512×512, and
+the small ones are kept in both orders.  Transforming all anew takes 10 % of the time of an evaluation at 512×512, and
 the less the larger the image is.
 """
 
