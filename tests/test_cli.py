@@ -159,6 +159,11 @@ def test_demo_paints_and_names_its_network(folder, capsys):
     assert "network: small-vgg (trained by vggnumpy train on CIFAR-10" in capsys.readouterr().err
 
 
+def test_demo_takes_a_precision(folder, capsys):
+    assert main(["demo", "--size", "32", "--device", "cpu", "--precision", "bf16"]) == 2
+    assert "precision bf16 needs a CUDA GPU" in capsys.readouterr().err
+
+
 def test_demo_without_its_portrait_says_so(folder, capsys, monkeypatch):
     import matplotlib
 

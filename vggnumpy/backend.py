@@ -134,6 +134,8 @@ def _compile_for(device: int, source: str, expression: str) -> Kernel:
 def compile_source(source: str, expression: str, capability: str) -> tuple[bytes, str]:
     """Compile one instance of a kernel for a compute capability, such as ``"90a"``; this needs CuPy but no GPU.
 
+    Nothing is kept on disk, so every process compiles what it uses: CuPy's cache belongs to its `RawModule`.
+
     Returns
     -------
     cubin : bytes

@@ -152,6 +152,8 @@ def run_transfer(
     )
     if check:
         return 0
+    if backend is not NUMPY:
+        _say("device: a GPU, whose code has not run on hardware yet; if a result looks wrong, use --device cpu")
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
         _say("random filters know no pictures: convert real weights for far better results (see weights/README.md)")
@@ -242,8 +244,9 @@ def _estimate(plan: Plan) -> str:
     last = plan.sizes[-1]
     available = free_memory(plan.backend)
     memory = f"{memory_needed(plan) / 1e9:.2f} GB" + (f" of {available / 1e9:.1f} GB free" if available else "")
-    if settings.style_loss != "gram":
-        return f"memory: roughly {memory}\ntime: unknown for the style loss {settings.style_loss}"
+    kind = "patches" if settings.patch_layers else settings.style_loss
+    if kind != "gram":
+        return f"memory: roughly {memory}\ntime: unknown for the style loss {kind}"
     memory = f"memory: {memory}"
     if plan.backend is not NUMPY:
         return f"{memory}\ntime: unknown on a GPU"

@@ -101,12 +101,6 @@ def add_transfer_options(parser: Any) -> None:
         metavar="WAY",
         help="how masks reach a layer: area (default), inside, all, twin_average or twin_max",
     )
-    parser.add_argument(
-        "--precision",
-        metavar="P",
-        help="of a GPU's tensor cores: fp32 (default; exact), tf32 (faster; a few percent of error in the gradient), "
-        "bf16 (fastest, half the memory; three times that error)",
-    )
 
 
 def add_run_options(parser: Any) -> None:
@@ -118,6 +112,13 @@ def add_run_options(parser: Any) -> None:
         help="name or file of the network's weights, or random (default: the best network there is)",
     )
     parser.add_argument("--device", default="auto", metavar="DEV", help="cpu, cuda, cuda:N or auto (default)")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        metavar="P",
+        help="of a GPU's tensor cores: fp32 (default; exact), tf32 (faster; a few percent of error in the gradient), "
+        "bf16 (fastest, half the memory; three times that error)",
+    )
     parser.add_argument("--json", action="store_true", help="print the record of the run as JSON")
 
 
@@ -228,6 +229,6 @@ def _demo(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=arguments.device,
         as_json=arguments.json,
-        overrides={"iterations": arguments.iterations},
+        overrides={"iterations": arguments.iterations, "precision": arguments.precision},
         arguments=arguments.given,
     )
