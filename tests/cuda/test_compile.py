@@ -1,13 +1,13 @@
 """Every plain kernel compiles for the GPUs of the last years, and none spills registers to memory."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import emulator
 import pytest
+from nvcc import compiled, needs_nvcc
 
 import vggnumpy
 from vggnumpy.backend import compile_source
@@ -15,22 +15,17 @@ from vggnumpy.sources import read_source
 
 SOURCES = ["ops/conv.cu", "ops/pool.cu", "ops/relu.cu", "ops/prelu.cu", "ops/dropout.cu", "ops/conv_top.cu"]
 SOURCES += ["losses/content.cu", "engine/cuda/ends.cu"]
-TARGETS = ["sm_80", "sm_90", "sm_120"]
+TARGETS = ("80", "90", "120")
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+@needs_nvcc
 @pytest.mark.parametrize("source", SOURCES)
 def test_compiles_without_spills(source, tmp_path):
-    code = tmp_path / "kernels.cu"
-    code.write_text(emulator.instantiation(source), encoding="utf-8")
-    targets = [f"-gencode=arch=compute_{target[3:]},code={target}" for target in TARGETS]
-    command = ["nvcc", "-std=c++17", *targets, "-Xptxas", "-v", "-fatbin", "-o", tmp_path / "out", code]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    said = compiled(source, TARGETS, tmp_path)
     for target in TARGETS:
-        compiled = re.findall(rf"Compiling entry function '(\w+)' for '{target}'", done.stderr)
-        assert len(set(compiled)) == len(emulator.instances(source))
-    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
+        kernels = re.findall(rf"Compiling entry function '(\w+)' for 'sm_{target}'", said)
+        assert len(set(kernels)) == len(emulator.instances(source))
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", said)
     assert len(spills) >= len(TARGETS) * len(emulator.instances(source))
     assert set(spills) == {("0", "0")}
 
