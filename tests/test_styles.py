@@ -8,7 +8,7 @@ from vggnumpy.errors import InputError
 from vggnumpy.losses import GramStatistics
 from vggnumpy.nets import chain
 from vggnumpy.nets.tables import conv, pool, relu
-from vggnumpy.styles import eigengram, eigengram_weights, mean_style
+from vggnumpy.styles import eigengram, eigengram_weights, mean_style, mix_styles
 
 LAYERS = {"relu1_1": 0.3, "relu2_1": 0.7}
 SIZES = [(11, 19), (20, 9), (13, 14), (8, 25)]
@@ -55,6 +55,22 @@ def test_the_mean_counts_every_style_alike_whatever_its_size(styles):
     for layer in LAYERS:
         assert isinstance(mean[layer], GramStatistics) and mean[layer].positions == 1
         close(mean[layer].matrix, sum(per_position(style, layer) for style in styles) / 4)
+
+
+def test_a_mixture_is_weighted_per_position_and_its_weights_are_scaled(styles):
+    mixture = mix_styles(styles, [2, 0, 1, 5])
+    for layer in LAYERS:
+        assert isinstance(mixture[layer], GramStatistics) and mixture[layer].positions == 1
+        shares = (0.25, 0, 0.125, 0.625)
+        close(mixture[layer].matrix, sum(c * per_position(s, layer) for c, s in zip(shares, styles, strict=True)))
+        alike = mix_styles(styles, [3] * 4)[layer].matrix
+        np.testing.assert_array_equal(alike, mean_style(styles)[layer].matrix, strict=True)
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [1, 1, -1, 1], [0] * 4, [1, 1, 1, float("nan")]])
+def test_weights_that_make_no_mixture_are_refused(styles, weights):
+    with pytest.raises(InputError, match=r"as many weights|must not be negative"):
+        mix_styles(styles, weights)
 
 
 def test_the_eigengram_is_the_mean_projected_on_the_principal_eigenvector(styles):

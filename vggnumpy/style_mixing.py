@@ -36,7 +36,7 @@ def mix_multiscale(styles: Sequence[MultiscaleStyle], weights: Sequence[float]) 
     InputError
         If there is none, they differ in network, layers or sizes, or the weights do not fit.
     """
-    shares = mixture_shares(weights, len(styles))
+    shares = mixture_shares(weights, len(styles)) if styles else []
     return _combined(styles, lambda one: mix_styles(one, weights), {"made": "mixture", "weights": shares})
 
 
