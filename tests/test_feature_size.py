@@ -7,6 +7,7 @@ import pytest
 
 import vggnumpy as vn
 from vggnumpy.cli import main
+from vggnumpy.color_control import color_statistics, pooled
 from vggnumpy.feature_size import coarse_and_fine, fine_layers
 from vggnumpy.formats.weights import write_weights
 from vggnumpy.images import resize, write_image
@@ -49,7 +50,7 @@ def test_the_transfer_compares_each_layer_with_its_painting():
     plan = plan_transfer(CONTENT, COARSE, fine_style=FINE, margin=0, scales=1, **QUICK)
     at = dict(shape=(32, 32), sides=(0, 0, 0, 0))
     objective = objective_at(plan, plan.net, **at)
-    for painting, missed in ((FINE, {"style relu1_1": 0}), (COARSE, {"style relu2_1": 0, "style relu3_1": 0})):
+    for painting, missed in ((plan.fine, {"style relu1_1": 0}), (COARSE, {"style relu2_1": 0, "style relu3_1": 0})):
         objective(resize(painting, (32, 32)))
         losses = {name: term.loss for name, term in objective.terms.items() if name.startswith("style")}
         assert {name for name, loss in losses.items() if loss < 1e-6} == set(missed)
@@ -59,6 +60,14 @@ def test_the_same_painting_twice_is_the_painting():
     alone = vn.transfer(CONTENT, COARSE, **QUICK).pixels
     np.testing.assert_allclose(vn.transfer(CONTENT, COARSE, fine_style=COARSE, **QUICK).pixels, alone, atol=1e-3)
     assert np.abs(vn.transfer(CONTENT, COARSE, fine_style=FINE, **QUICK).pixels - alone).max() > 1
+
+
+def test_the_fine_painting_is_in_the_colours_of_the_coarse_ones():
+    plan = plan_transfer(CONTENT, [COARSE, COARSE / 2], fine_style=FINE, style_weights=[1, 3], **QUICK)
+    wanted = pooled([color_statistics(COARSE), color_statistics(COARSE / 2)], [0.25, 0.75])
+    found = color_statistics(plan.fine)
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=0.01)
+    np.testing.assert_allclose(found.covariance, wanted.covariance, atol=0.01 * wanted.covariance.max())
 
 
 def test_colours_of_the_fine_painting_are_controlled_too():

@@ -10,8 +10,9 @@ take the small from one painting and the large from another.  Here the style los
 Nothing new has to be derived, since each layer has one target as always.  Their way, painting the coarse picture anew
 with the fine one's strokes and taking that for style, is two transfers one after the other, and costs twice the time.
 
-The two targets do not quite agree, as no painting has both: deep features of the coarse picture know of its strokes,
-too.  At the end each is missed by a little more than if it were alone.
+The two targets do not quite agree, as no painting has both.  Above all both sorts of layers know of colours, and a blue
+sky cannot be made of pink strokes: the result is neither.  So a transfer moves the fine picture's colours to the coarse
+one's mean and covariance first (`vggnumpy.color_control.match_colors`), and colours come from where forms come from.
 """
 
 from __future__ import annotations

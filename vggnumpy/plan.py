@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import NUMPY, Backend
-from vggnumpy.color_control import COLORS, controlled
+from vggnumpy.color_control import COLORS, controlled, recolored
 from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
@@ -62,7 +62,7 @@ class Plan:
     placement : Placement or None
         Which region of the content takes its style from where.
     fine : ndarray, H×W×3, float32, or None
-        Where the shallower half of the style layers takes its style from, see `vggnumpy.feature_size`.
+        Where the shallower half of the style layers comes from, in the styles' colours: `vggnumpy.feature_size`.
     ready : list of MultiscaleStyle
         What stands in place of style pictures; `styles` is empty then.
     """
@@ -131,6 +131,7 @@ def plan_transfer(
     colored = content_pixels
     content_pixels, prepared = controlled(chosen.color, content_pixels, [*styles, *fine])
     styles, fine = prepared[: len(styles)], prepared[len(styles) :]
+    fine = [recolored(one, styles, _shares(style_weights, len(styles))) for one in fine]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales, chosen.coarsest)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
     _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)

@@ -145,8 +145,8 @@ def transfer(
     placement : Placement, optional
         Which region of the content takes its style from where, see `vggnumpy.spatial`.
     fine_style : path or ndarray, optional
-        A picture that the shallower half of the style layers, grain and strokes, comes from in place of `style`, see
-        `vggnumpy.feature_size`.
+        A picture that the shallower half of the style layers, grain and strokes, comes from in place of `style`; its
+        colours are matched to those of `style` first.  See `vggnumpy.feature_size`.
     device : str
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`.
     callback : callable, optional

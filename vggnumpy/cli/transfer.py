@@ -67,7 +67,8 @@ def add_transfer_options(parser: Any) -> None:
     parser.add_argument(
         "--fine-style",
         metavar="IMG",
-        help="take grain and strokes (the shallower half of the style layers) from this picture, forms from STYLE",
+        help="take grain and strokes (the shallower half of the style layers) from this picture, forms and colours "
+        "from STYLE",
     )
     parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
     parser.add_argument(
