@@ -57,49 +57,70 @@ def ours(net, content, style):
     return Objective(net, content, style, CONTENT, STYLE)
 
 
+def torch_features(net, weights, z):
+    """Return PyTorch's features of a preprocessed image, N×C×H×W, at the layers of the losses."""
+    import torch
+
+    taps, found = {*STYLE, *CONTENT}, {}
+    for layer in net.table:
+        if layer.kind == "conv":
+            z = torch.nn.functional.conv2d(z, *weights[layer.name], padding=1)
+        elif layer.kind == "relu":
+            z = z.relu_()
+        else:
+            z = (
+                torch.nn.functional.avg_pool2d(z, 2)
+                if layer.method == "average"
+                else torch.nn.functional.max_pool2d(z, 2)
+            )
+        if layer.name in taps:
+            found[layer.name] = z
+        if len(found) == len(taps):
+            break
+    return found
+
+
+def torch_gram(F):
+    """Return the Gram matrix of features, C×C, divided by their positions."""
+    flat = F.flatten(2)[0]
+    return (flat @ flat.T).float() / flat.shape[1]
+
+
+def torch_targets(net, weights, content, style):
+    """Return the content's features and the style's Gram matrices, by layer."""
+    P = {k: F.clone() for k, F in torch_features(net, weights, content).items() if k in CONTENT}
+    A = {k: torch_gram(F) for k, F in torch_features(net, weights, style).items() if k in STYLE}
+    return P, A
+
+
+def torch_loss(net, weights, z, P, A):
+    """Return the value of our objective, written for autograd."""
+    found = torch_features(net, weights, z)
+    value = sum(w * 0.5 * (found[k] - P[k]).float().square().sum() for k, w in CONTENT.items())
+    for k, w in STYLE.items():
+        value = value + w / (4 * found[k].shape[1] ** 2) * (torch_gram(found[k]) - A[k]).square().sum()
+    return value
+
+
 def theirs(net, content, style, way):
     """Return PyTorch's function of an image, with the same losses written for autograd."""
     import torch
 
     layout = torch.contiguous_format if way == "eager NCHW" else torch.channels_last
-    taps = {*STYLE, *CONTENT}
     weights = {
         name: (torch.from_numpy(w).permute(3, 2, 0, 1).contiguous(memory_format=layout), torch.from_numpy(b))
         for name, (w, b) in net.weights.items()
     }
-    average = next(layer.method for layer in net.table if layer.kind == "pool") == "average"
-
-    def features(z):
-        found = {}
-        for layer in net.table:
-            if layer.kind == "conv":
-                z = torch.nn.functional.conv2d(z, *weights[layer.name], padding=1)
-            elif layer.kind == "relu":
-                z = z.relu_()
-            else:
-                z = torch.nn.functional.avg_pool2d(z, 2) if average else torch.nn.functional.max_pool2d(z, 2)
-            if layer.name in taps:
-                found[layer.name] = z
-            if len(found) == len(taps):
-                return found
-
-    def gram(F):
-        flat = F.flatten(2)[0]
-        return flat @ flat.T / flat.shape[1]
-
-    def loss(z, P, A):
-        found = features(z)
-        value = sum(w * 0.5 * (found[k].float() - P[k]).square().sum() for k, w in CONTENT.items())
-        for k, w in STYLE.items():
-            value = value + w / (4 * found[k].shape[1] ** 2) * (gram(found[k]).float() - A[k]).square().sum()
-        return value
 
     def tensor(image):
         return torch.from_numpy(net.preprocess(image)).permute(2, 0, 1)[None].contiguous(memory_format=layout)
 
     with torch.no_grad():
-        P = {k: F.clone() for k, F in features(tensor(content)).items() if k in CONTENT}
-        A = {k: gram(F) for k, F in features(tensor(style)).items() if k in STYLE}
+        P, A = torch_targets(net, weights, tensor(content), tensor(style))
+
+    def loss(z, P, A):
+        return torch_loss(net, weights, z, P, A)
+
     call = torch.compile(loss) if way == "compiled" else loss
 
     def fun(image):
@@ -158,6 +179,22 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def rise(call):
+    """Call a function; return what it returns, and how many bytes the resident memory rose meanwhile at its peak."""
+    before, peak, done = resident(), [0], threading.Event()
+
+    def watch():
+        while not done.wait(0.002):
+            peak[0] = max(peak[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    result = call()
+    done.set()
+    watcher.join()
+    return result, peak[0] - before
+
+
 def memory(size, pooling, way):
     """Return how much the resident memory rises above what it is with libraries and weights loaded."""
     net, content, style, x = problem(size, pooling)
@@ -167,19 +204,13 @@ def memory(size, pooling, way):
         import torch
 
         torch.nn.functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(3, 3, 3, 3))
-    before, peak, done = resident(), [0], threading.Event()
 
-    def watch():
-        while not done.wait(0.002):
-            peak[0] = max(peak[0], resident())
+    def first():
+        fun = ours(net, content, style) if way == "ours" else theirs(net, content, style, way)
+        return fun, fun(x)[0]
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    fun = ours(net, content, style) if way == "ours" else theirs(net, content, style, way)
-    value, _ = fun(x)
-    done.set()
-    watcher.join()
-    result = {"bytes": peak[0] - before, "value": value}
+    (fun, value), nbytes = rise(first)
+    result = {"bytes": nbytes, "value": value}
     if way == "ours":
         result["estimate"] = fun._engine.plan.nbytes + sum(P.nbytes for P in fun._targets.values())
     return result
@@ -270,6 +301,12 @@ def in_a_process(function, *arguments, script=__file__):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def answer(call, functions):
+    """Do in its process what `in_a_process` asks for: call one of the functions, by its name, and print the result."""
+    function, *arguments = json.loads(call)
+    print(json.dumps(functions[function](*arguments)))
+
+
 def print_pairs(size, pooling, results):
     """Print a block of the table."""
     our = median(results["ours"]["times"])
@@ -293,8 +330,7 @@ def main():
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
-        function, *arguments = json.loads(options.call)
-        print(json.dumps(globals()[function](*arguments)))
+        answer(options.call, globals())
         return
     for size in options.sizes:
         for pooling in options.poolings:

@@ -28,7 +28,7 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 
-from evaluation_against_torch import CONTENT, STYLE, median, problem
+from evaluation_against_torch import CONTENT, STYLE, answer, median, problem, torch_loss, torch_targets
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 LAYOUTS = ("NCHW", "channels_last")
@@ -94,38 +94,16 @@ def theirs(net, content, style, way, layout, precision):
         for name, (w, b) in net.weights.items()
     }
     mean, scale = (torch.tensor(values, device="cuda") for values in (net.mean, net.scale))
-    taps = {*STYLE, *CONTENT}
 
-    def features(x):
+    def prepared(x):
         z = x if net.channel_order == "RGB" else x.flip(-1)
-        z = ((z - mean) * scale).permute(2, 0, 1)[None].to(dtype).contiguous(memory_format=memory)
-        found = {}
-        for layer in net.table:
-            if layer.kind == "conv":
-                z = torch.nn.functional.conv2d(z, *weights[layer.name], padding=1)
-            elif layer.kind == "relu":
-                z = z.relu_()
-            else:
-                z = torch.nn.functional.avg_pool2d(z, 2)
-            if layer.name in taps:
-                found[layer.name] = z
-            if len(found) == len(taps):
-                return found
-
-    def gram(F):
-        flat = F.flatten(2)[0]
-        return (flat @ flat.T).float() / flat.shape[1]
+        return ((z - mean) * scale).permute(2, 0, 1)[None].to(dtype).contiguous(memory_format=memory)
 
     with torch.no_grad():
-        P = {k: F.clone() for k, F in features(tensor(content)).items() if k in CONTENT}
-        A = {k: gram(F) for k, F in features(tensor(style)).items() if k in STYLE}
+        P, A = torch_targets(net, weights, prepared(tensor(content)), prepared(tensor(style)))
 
     def loss(x):
-        found = features(x)
-        value = sum(w * 0.5 * (found[k] - P[k]).float().square().sum() for k, w in CONTENT.items())
-        for k, w in STYLE.items():
-            value = value + w / (4 * found[k].shape[1] ** 2) * (gram(found[k]) - A[k]).square().sum()
-        return value
+        return torch_loss(net, weights, prepared(x), P, A)
 
     call = torch.compile(loss) if way.startswith("compiled") else loss
 
@@ -332,8 +310,7 @@ def main():
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
-        function, *arguments = json.loads(options.call)
-        print(json.dumps(globals()[function](*arguments)))
+        answer(options.call, globals())
         return 0
     lacking = missing()
     if lacking:

@@ -17,10 +17,8 @@ OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE.
 from __future__ import annotations
 
 import argparse
-import json
-import threading
 
-from evaluation_against_torch import in_a_process, median, resident, seconds
+from evaluation_against_torch import answer, in_a_process, median, rise, seconds
 
 LIMIT = 2 << 30
 LAYERS = {
@@ -75,20 +73,15 @@ def measure(kind, layer, size, radius, rounds):
     rng = np.random.default_rng(0)
     F, S = (features(layer, size, rng) for _ in range(2))
     contents = [features("relu3_1", size, rng) for _ in range(2)] if kind == "covariation" else []
-    before, peak, done = resident(), [0], threading.Event()
 
-    def watch():
-        while not done.wait(0.002):
-            peak[0] = max(peak[0], resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    with one_blas_thread():
+    def first():
         loss = loss_of(kind, S, radius, contents)
         loss(F)
-        done.set()
-        watcher.join()
-        return peak[0] - before, median([seconds(loss, F) for _ in range(rounds)])
+        return loss
+
+    with one_blas_thread():
+        loss, nbytes = rise(first)
+        return nbytes, median([seconds(loss, F) for _ in range(rounds)])
 
 
 def main():
@@ -99,8 +92,7 @@ def main():
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
-        function, *arguments = json.loads(options.call)
-        print(json.dumps(globals()[function](*arguments)))
+        answer(options.call, globals())
         return
     print("loss              layer    pixels  radius   seconds      MB")
     for kind, layer, size, extra in CASES:

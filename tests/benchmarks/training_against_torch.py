@@ -12,9 +12,8 @@ Needs the ``reference`` extra.  Runs in a process without OPENBLAS_CORETYPE and 
 from __future__ import annotations
 
 import argparse
-import json
 
-from evaluation_against_torch import in_a_process, median, seconds
+from evaluation_against_torch import answer, in_a_process, median, seconds
 
 PICTURES = 50_000
 LAYOUTS = ("NCHW", "channels_last")
@@ -114,8 +113,7 @@ def main():
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
-        function, *arguments = json.loads(options.call)
-        print(json.dumps(globals()[function](*arguments)))
+        answer(options.call, globals())
         return
     result = in_a_process("pairs", options.architecture, options.batch, options.rounds, script=__file__)
     print(f"{options.architecture}, batches of {options.batch}; gradients differ by {result['difference']:.0e} at most")
