@@ -7,7 +7,7 @@ import pytest
 
 import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
-from vggnumpy.plan import canvas_sides, scale_sizes
+from vggnumpy.plan import canvas_sides, plan_transfer, scale_sizes
 from vggnumpy.presets import PRESETS, choose_layers, preset
 from vggnumpy.transfer import transfer
 
@@ -31,6 +31,11 @@ QUICK = {"net": NET, "iterations": 3, "size": 48}
 )
 def test_each_scale_doubles_the_one_before(size, scales, expected):
     assert scale_sizes(500, 1000, size, scales) == expected
+
+
+def test_the_first_scale_may_be_coarser_or_finer():
+    assert scale_sizes(500, 1000, 200, None, coarsest=40) == [(25, 50), (50, 100), (100, 200)]
+    assert scale_sizes(500, 1000, 300, None, coarsest=200) == [(150, 300)]
 
 
 def test_small_pictures_are_not_enlarged_unless_asked():
@@ -83,6 +88,20 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_starts():
     images = {start: transfer(CONTENT, STYLE, start=start, **QUICK).pixels for start in ("content", "noise", "style")}
     assert len({image.tobytes() for image in images.values()}) == 3
+
+
+def test_noise_is_around_the_mean_of_the_content_or_where_none_is_kept_of_the_style():
+    dark, light = np.full((128, 128, 3), 40, np.uint8), np.full((128, 128, 3), 200, np.uint8)
+    for kept, mean in (({"relu2_1": 1.0}, 40), ({}, 200)):
+        plan = plan_transfer(dark, light, net=NET, start="noise", content_layers=kept)
+        assert plan.start.mean() == pytest.approx(mean, abs=2)
+
+
+def test_patches_are_matched_beside_gram_matrices():
+    patches = {"relu2_1": 0.5}
+    result = transfer(CONTENT, STYLE, patch_layers=patches, **QUICK)
+    assert result.terms["patches relu2_1"] > 0 and result.terms["style relu2_1"] > 0
+    assert not np.array_equal(result.pixels, transfer(CONTENT, STYLE, **QUICK).pixels)
 
 
 def test_start_from_a_file(tmp_path):
@@ -195,6 +214,8 @@ def test_a_preset_whose_layers_are_missing_says_which():
         ({"style_scale": 0}, "style scale"),
         ({"style_scale": float("nan")}, "style scale"),
         ({"nonsense": 1}, "setting 'nonsense' is unknown"),
+        ({"style_loss": "local", "patch_layers": {"relu2_1": 1.0}}, "beside Gram matrices only"),
+        ({"patch_layers": {"relu2_1": -1.0}}, "weight of layer relu2_1"),
         ({"settings": "nonsense"}, "preset 'nonsense' is unknown"),
         ({"style_weights": [1, 2]}, "as many weights"),
         ({"style_weights": [-1]}, "not be negative"),
