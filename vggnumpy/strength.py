@@ -3,10 +3,10 @@ r"""One number for how strongly a picture is painted: content and style balanced
 What a content weight does depends on the network, the layers, the normalisation, the start and the painting.  A
 strength s says what comes out instead: a picture that has gone the share
 
-    style score = s^p / (s^p + 2/3),        p = 0.6,  s > 0                                                         (1)
+    style score = s^p / (s^p + 3/7),        p = 0.8,  s > 0                                                         (1)
 
-of the way from the photograph to the style, as `vggnumpy.scores` measures it: 0.27 for s = 0.1, 0.6 for s = 1, 0.86 for
-s = 10.  The way gone is then 3/2 · s^p times the way that is left.
+of the way from the photograph to the style, as `vggnumpy.scores` measures it: 0.27 for s = 0.1, 0.7 for s = 1, 0.94 for
+s = 10.  The way gone is then 7/3 · s^p times the way that is left.
 
 The content weights that do this are found by trial.  The picture is painted with a long side of 128 pixels, in 40
 iterations, with all content weights multiplied by one factor.  The score falls as the factor grows, and a few trials
@@ -46,9 +46,10 @@ TRIALS = 8
 TOLERANCE = 0.01
 """By how much the share that a trial leaves behind may miss the strength's."""
 
-_POWER, _HALF = 0.6, 2 / 3  # p of (1), and the other number there
+_POWER, _HALF = 0.8, 3 / 7  # p of (1), and the other number there
+_GUESS = 10.0  # factor to begin with at a strength of 1: the presets' own weights leave the style more than that
 _STRIDE = 10.0  # from one factor to the next while the share that is sought lies outside those tried
-_STALE = 0.003  # a smaller content weight that gains less than this is too small to matter
+_STALE = 0.003  # a smaller content weight that gains less than this is too small to matter: the style is all there
 
 
 def share_of(strength: float) -> float:
@@ -100,7 +101,7 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
             raise KeyboardInterrupt
         return measure(result)
 
-    return _weighed(plan, factor_for(share, share_of(settings.strength), settings.strength**-1.5))
+    return _weighed(plan, factor_for(share, share_of(settings.strength), _GUESS * settings.strength**-1.5))
 
 
 def factor_for(share: Callable[[float], float], target: float, guess: float) -> float:
@@ -133,7 +134,7 @@ def factor_for(share: Callable[[float], float], target: float, guess: float) -> 
             exponent = left + (right - left) * min(max(part, 0.1), 0.9)
         elif high:
             exponent += math.log(_STRIDE)
-        elif len(low) > 1 and tried[exponent] - max(tried[x] for x in low if x != exponent) < _STALE:
+        elif len(low) > 1 and tried[exponent] > target / 2 and tried[exponent] - tried[min(low[:-1])] < _STALE:
             break
         else:
             exponent -= math.log(_STRIDE)

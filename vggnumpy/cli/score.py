@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def _add_score_transfer(measures: Any) -> None:
         "transfer",
         _transfer,
         "tell how much of a painting's style results have, and what of the photograph they have kept",
-        "\n\nResults may come from any program, at any size: all pictures are brought to a long side of 256 pixels and"
-        "\nshown to one network.  The columns, the photograph itself in the first line:"
+        "\n\nResults may come from any program, at any size from 256 pixels: all pictures are brought to that long side"
+        "\nand shown to one network.  The columns, the photograph itself in the first line:"
         "\n  style       share of the way from the photograph (0) to the style (1)"
         "\n  content     distance from the photograph's features, in parts of their length"
         "\n  structure   structural similarity (SSIM) with the photograph, 1 for the same"
@@ -77,6 +78,9 @@ def _add_score_transfer(measures: Any) -> None:
     transfers.add_argument(
         "--style-scale", type=float, default=1.0, metavar="F", help="that the results were painted with (default 1)"
     )
+    transfers.add_argument(
+        "--size", type=int, default=256, metavar="N", help="long side to compare at, for smaller results (default 256)"
+    )
     transfers.add_argument("--classifier", metavar="NET", help="also tell whether this network still sees the same")
     transfers.add_argument("--plot", metavar="OUT", help="also draw the scores, as a PNG file")
     transfers.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -84,6 +88,7 @@ def _add_score_transfer(measures: Any) -> None:
 
 def _transfer(arguments: argparse.Namespace) -> int:
     from vggnumpy import report
+    from vggnumpy.errors import InputError
     from vggnumpy.evaluate import class_scores, score_table
     from vggnumpy.formats.load import load_network
     from vggnumpy.images import read_image
@@ -92,10 +97,18 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         report.check_plot(arguments.plot, [arguments.content, arguments.style, *arguments.results])
     content, style = read_image(arguments.content), read_image(arguments.style)
-    judge = Judge(content, style, load_network(arguments.weights), style_scale=arguments.style_scale)
+    if not 0 < arguments.style_scale < float("inf"):
+        raise InputError(f"the style scale must be a positive number, got {arguments.style_scale}")
+    judge = Judge(content, style, load_network(arguments.weights), arguments.size, arguments.style_scale)
     classifier = load_network(arguments.classifier) if arguments.classifier else None
     names = [arguments.content, *arguments.results]
-    scores = [judge.score(read_image(name)) for name in names]
+    scores = []
+    for name in names:
+        picture = read_image(name)
+        scores.append(judge.score(picture))
+        if max(picture.shape[:2]) < arguments.size:
+            small = f"{name} has {max(picture.shape[:2])} pixels only and lacks what larger pictures have at"
+            print(f"{small} {arguments.size}: compare all at its own size with --size", file=sys.stderr)
     classes = class_scores(classifier, content, map(read_image, arguments.results)) if classifier else []
     if arguments.plot is not None:
         labels = [Path(name).stem for name in names]

@@ -146,19 +146,21 @@ def _check(cells: Sequence[Cell]) -> None:
 
 
 def _scores(content: str, painted: Sequence[Cell]) -> dict[Path, dict[str, Any]]:
-    """Return the scores of cells whose style is a picture."""
+    """Return the scores of cells whose style is a picture, all at one size that none of them is below."""
     from vggnumpy.formats.style_file import SUFFIXES
     from vggnumpy.images import read_image
-    from vggnumpy.scores import Judge
+    from vggnumpy.scores import STANDARD_SIZE, Judge
 
     photo, judges, scores = read_image(content), dict[tuple[str, float], Judge](), {}
+    pictures = {cell.picture: read_image(cell.picture) for cell in painted}
+    size = min([STANDARD_SIZE, *(max(picture.shape[:2]) for picture in pictures.values())])
     for cell in painted:
         style, scale = cell.options["style"], float(cell.options.get("style-scale", 1))
         if Path(style).suffix.lower() in SUFFIXES:
             continue
         if (style, scale) not in judges:
-            judges[style, scale] = Judge(photo, read_image(style), style_scale=scale)
-        scores[cell.picture] = judges[style, scale].score(read_image(cell.picture)).to_dict()
+            judges[style, scale] = Judge(photo, read_image(style), size=size, style_scale=scale)
+        scores[cell.picture] = judges[style, scale].score(pictures[cell.picture]).to_dict()
     return scores
 
 

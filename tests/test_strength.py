@@ -1,0 +1,153 @@
+"""One number for how strongly a picture is painted: what it means, how its weights are found, what it leaves alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vggnumpy.errors import InputError
+from vggnumpy.images import resize
+from vggnumpy.nets import architecture, random_network
+from vggnumpy.plan import plan_transfer
+from vggnumpy.scores import Judge
+from vggnumpy.strength import TOLERANCE, TRIALS, balanced, factor_for, share_of
+from vggnumpy.transfer import TransferResult, transfer
+
+NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
+RNG = np.random.default_rng(0)
+
+
+def smooth() -> np.ndarray:
+    return resize(RNG.uniform(0, 255, (6, 8, 3)).astype("float32"), (48, 64)).clip(0, 255)
+
+
+CONTENT, STYLE = smooth(), smooth()
+LAYERS = {"content_layers": {"relu1_1": 0.01, "relu2_2": 0.03}, "style_layers": {"relu1_1": 0.5, "relu2_1": 0.5}}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials of two iterations at 24 pixels, three at most."""
+    monkeypatch.setattr("vggnumpy.strength.TRIAL_ITERATIONS", 2)
+    monkeypatch.setattr("vggnumpy.strength.TRIAL_SIZE", 24)
+    monkeypatch.setattr("vggnumpy.strength.TRIALS", 3)
+
+
+def plan(**more):
+    return plan_transfer(CONTENT, STYLE, net=NET, size=48, iterations=6, **LAYERS, **more)
+
+
+def test_a_strength_stands_for_a_style_score():
+    assert [round(share_of(s), 2) for s in (0.1, 1, 10)] == [0.27, 0.7, 0.94]
+
+
+@pytest.mark.parametrize("target", [0.3, 0.6, 0.85])
+@pytest.mark.parametrize("half", [1e-3, 1.0, 300.0])
+def test_the_factor_of_a_falling_function_is_found_in_a_few_trials(half, target):
+    tried = []
+
+    def share(factor):
+        tried.append(factor)
+        return 0.9 / (1 + (factor / half) ** 0.7)
+
+    found = factor_for(share, target, 1.0)
+    assert found in tried and len(tried) <= TRIALS
+    assert 0.9 / (1 + (found / half) ** 0.7) == pytest.approx(target, abs=TOLERANCE)
+
+
+def test_where_a_share_cannot_be_had_the_nearest_is_taken_soon():
+    tried = []
+
+    def share(factor):
+        tried.append(factor)
+        return 0.5 / (1 + factor)
+
+    assert factor_for(share, 0.8, 1.0) == min(tried) < 0.01
+    assert len(tried) < TRIALS
+    assert factor_for(lambda factor: 0.9, 0.2, 1.0) > 0  # nothing helps: some factor all the same
+
+
+def blend_with(weight: float, settings: dict):
+    """Return a stand-in for painting: the nearer to the style the smaller the content's weights are."""
+
+    def paint(trial):
+        factor = trial.settings.content_layers["relu1_1"] / LAYERS["content_layers"]["relu1_1"]
+        part = 1 / (1 + weight * factor)
+        settings.update(vars(trial.settings), sizes=trial.sizes, iterations=sum(trial.iterations))
+        image = (CONTENT + part * (STYLE - CONTENT)).round().astype("uint8")
+        return TransferResult(image, image, [], {}, {}, {}, "", False)
+
+    return paint
+
+
+@pytest.mark.parametrize(("strength", "weight"), [(0.3, 30), (1, 0.02), (5, 1)])
+def test_the_score_of_the_last_trial_is_the_strength_s(strength, weight):
+    seen = {}
+    paint = blend_with(weight, seen)
+    found = balanced(plan(strength=strength), paint)
+    assert found.settings.strength is None and seen["strength"] is None
+    assert (seen["sizes"], seen["iterations"]) == ([(36, 48)], 40)
+    weights = found.settings.content_layers
+    assert weights["relu2_2"] == pytest.approx(3 * weights["relu1_1"])
+    score = Judge(CONTENT, STYLE, size=48).score(paint(found).image).style_score
+    assert score == pytest.approx(share_of(strength), abs=2 * TOLERANCE)
+    assert (found.sizes, found.iterations) == (plan().sizes, plan().iterations)
+
+
+def test_the_colours_that_are_put_back_at_the_end_are_not_balanced(quick):
+    seen = {}
+    balanced(plan(strength=1, color="luminance"), blend_with(1, seen))
+    assert seen["color"] == "style"
+
+
+def test_a_stronger_picture_has_smaller_content_weights_and_repeats_to_the_bit(quick):
+    options = {"net": NET, "size": 32, "iterations": 2, **LAYERS}
+    weak, strong, again = (transfer(CONTENT, STYLE, strength=s, **options) for s in (0.1, 10, 10))
+    assert weak.settings["content_layers"]["relu1_1"] > 2 * strong.settings["content_layers"]["relu1_1"]
+    assert strong.settings["strength"] == 10
+    assert np.array_equal(strong.image, again.image)
+    # The weights that were found paint the same picture without a strength.
+    given = {**options, "content_layers": strong.settings["content_layers"]}
+    assert np.array_equal(transfer(CONTENT, STYLE, **given).image, strong.image)
+
+
+def test_what_a_judge_cannot_see_is_measured_by_the_transfer_s_own_terms(quick):
+    chosen = replace(plan(strength=1), fine=STYLE)
+    seen = []
+
+    def paint(trial):
+        factor = trial.settings.content_layers["relu1_1"] / LAYERS["content_layers"]["relu1_1"]
+        seen.append(factor)
+        return TransferResult(STYLE, STYLE, [], {"style relu1_1": 1e-9 * factor, "content relu1_1": 1e9}, {}, {}, "", False)  # fmt: skip  # noqa: E501
+
+    balanced(chosen, paint)
+    # √S is next to nothing at first, far beyond what is asked for: the content's weights grow.
+    assert seen == sorted(seen) and len(seen) == 3
+
+
+def test_an_interrupted_trial_interrupts():
+    def paint(trial):
+        return TransferResult(STYLE, STYLE, [], {}, {}, {}, "", True)
+
+    with pytest.raises(KeyboardInterrupt):
+        balanced(plan(strength=1), paint)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"strength": 0}, "the strength must be a positive number"),
+        ({"strength": float("inf")}, "the strength must be a positive number"),
+        ({"strength": 1, "content_layers": {}}, "a strength balances content and style"),
+        ({"strength": 1, "style_layers": {"relu1_1": 0}}, "a strength balances content and style"),
+        ({"strength": 1, "color": "recolor"}, "a strength has no meaning where nothing is painted"),
+    ],
+)
+def test_what_cannot_be_balanced_is_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        transfer(CONTENT, STYLE, net=NET, size=48, iterations=2, **{**LAYERS, **settings})
+
+
+def test_without_a_strength_nothing_is_tried():
+    chosen = plan()
+    assert balanced(chosen, lambda trial: pytest.fail("a trial was painted")) is chosen
