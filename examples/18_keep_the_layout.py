@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
     parser.add_argument("--content", type=Path, help="another photograph than the demo's")
     parser.add_argument("--style", type=Path, default=painting_path("flow_field"), help="another painting")
-    parser.add_argument("--size", type=int, default=160, help="long side in pixels (default 160)")
-    parser.add_argument("--iterations", type=int, default=100, help="for each picture (default 100)")
+    parser.add_argument("--size", type=int, default=128, help="long side in pixels (default 128)")
+    parser.add_argument("--iterations", type=int, default=80, help="for each picture (default 80)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     options = parser.parse_args(argv)
     if options.size < 32 or options.iterations < 1:

@@ -9,9 +9,9 @@ to very rigid constraints the style picture basically gets painted over the cont
 been "to expand the style window".
 
 Here it is.  The style is the other season *mirrored*, so that its ridges are in other places than the photograph's and
-one can see whose ridges the result has.  As w falls with the distance, a window of radius s does not count as s places
-but as Ω = Σ w: 1 for s = 0, 5.9 for s = 2 and 13.5 for s = 8.  Gram matrices of the whole picture, the last column, are
-the window without an end and without decay.
+one can see whose ridges the result has.  As w falls with the distance, a window of radius s counts not as (2s + 1)²
+places but as Ω = Σ w: 1 for s = 0, 6.9 for s = 2 and 14.2 for s = 8.  Gram matrices of the whole picture, the last
+column, are the window without an end and without decay.
 
 For each result the table says how similar it is (SSIM) to the photograph and to the style picture.
 
