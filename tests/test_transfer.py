@@ -8,7 +8,7 @@ import pytest
 import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
 from vggnumpy.plan import canvas_sides, plan_transfer, scale_sizes
-from vggnumpy.presets import PRESETS, choose_layers, preset
+from vggnumpy.presets import FAMILIES, PRESETS, choose_layers, preset
 from vggnumpy.transfer import transfer
 
 NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
@@ -255,3 +255,14 @@ def test_a_network_of_small_pictures_takes_its_content_from_the_second_block():
     assert choose_layers(preset("default"), net).content_layers == {"relu2_2": 0.01}
     large = replace(net, image_size=(224, 224))
     assert choose_layers(preset("default"), large).content_layers == {"relu3_2": 0.01}
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "squeezenet1_1", "squeezenet1_0"])
+def test_networks_of_other_families_have_usual_layers_too(name):
+    net = random_network(architecture(name))
+    settings = choose_layers(preset("default"), net)
+    layers, content = FAMILIES[name.partition("1_")[0]]
+    assert settings.style_layers == dict.fromkeys(layers, 0.25)
+    assert settings.content_layers == {content: 0.04}  # random filters
+    trained = replace(net, provenance={"trained": True})
+    assert choose_layers(preset("default"), trained).content_layers == {content: 0.01}

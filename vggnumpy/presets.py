@@ -25,6 +25,16 @@ UNTRAINED_CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu2_2",), 0.04
 # there lets a fine grain through, and a face goes sooner.
 SMALL_CONTENT: tuple[tuple[LayerKey, ...], float] = ("relu2_2",), 0.01
 _SMALL = 64  # pixels
+# What corresponds to them in networks of other families: the style's four layers, one at each size of the maps, and the
+# content's, which is not deeper than its second.
+FAMILIES: dict[str, tuple[tuple[LayerKey, ...], LayerKey]] = {
+    "alexnet": (("relu1", "relu2", "relu3", "relu4"), "relu2"),
+    "googlenet": (
+        ("conv1_relu_7x7", "conv2_relu_3x3", "inception_3a_output", "inception_4a_output"),
+        "conv2_relu_3x3",
+    ),
+    "squeezenet": (("relu_conv1", "fire2_concat", "fire4_concat", "fire6_concat"), "fire2_concat"),
+}
 
 
 def each(layers: tuple[LayerKey, ...], weight: float) -> dict[LayerKey, float]:
@@ -213,9 +223,9 @@ def choose_layers(settings: Settings, net: Network, ready: Sequence[str] | None 
     """Fill in layers that the settings leave open, from those that the network has.
 
     Style is taken at relu1_1 to relu4_1: relu5_1 has few positions at the coarse scales, most of them at the border,
-    where it leaves a rim of saturated colour.  Style weights are 1/n for n layers, so that they add up to 1; the
-    content weight is set against that sum.  Of styles that are computed already, `ready` names the layers: those of
-    relu1_1 to relu4_1 among them, or if there are none all.
+    where it leaves a rim of saturated colour.  Networks without these layers have their own, see `FAMILIES`.  Style
+    weights are 1/n for n layers, so that they add up to 1; the content weight is set against that sum.  Of styles that
+    are computed already, `ready` names the layers: the usual ones among them, or if there are none all.
 
     Raises
     ------
@@ -223,15 +233,16 @@ def choose_layers(settings: Settings, net: Network, ready: Sequence[str] | None 
         If the network has none of the usual layers.
     """
     style, content = settings.style_layers, settings.content_layers
+    usual, own = next((one for one in FAMILIES.values() if one[0][0] in net.layers), (STYLE_LAYERS[:4], None))
     if style is None:
         there = net.layers if ready is None else ready
-        layers = tuple(layer for layer in STYLE_LAYERS[:4] if layer in there) or tuple(ready or ())
+        layers = tuple(layer for layer in usual if layer in there) or tuple(ready or ())
         style = each(layers, 1 / max(len(layers), 1))
     if content is None:
         small = net.image_size is not None and max(net.image_size) <= _SMALL
         trained = SMALL_CONTENT if small else CONTENT
         candidates, weight = trained if net.provenance.get("trained", True) else UNTRAINED_CONTENT
-        content = each(tuple(layer for layer in candidates if layer in net.layers)[:1], weight)
+        content = each(tuple(layer for layer in (*candidates, own) if layer in net.layers)[:1], weight)
     if not style and not content:
         some = ", ".join(layer.name for layer in net.table if layer.kind in ("relu", "prelu"))[:200]
         raise InputError(
