@@ -43,7 +43,8 @@ SPACES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "lab": (srgb_to_lab, lab_to_srgb),
 }
 METHODS = ("cholesky", "principal-axes")
-_PAINTED_GREY = {"luminance": "yiq", "luminance-lab": "lab"}
+PAINTED_GREY = {"luminance": "yiq", "luminance-lab": "lab"}
+"""Those of `COLORS` that paint brightness alone, and in which space."""
 _NOISE = 1.0  # grey levels: what varies by less in a picture is not taken for a colour and amplified
 _QUANTILES = 1024
 _SAMPLE = 1 << 18  # pixels that quantiles are counted from, at least, where there are more
@@ -320,8 +321,8 @@ def controlled(
     -------
     content, styles
     """
-    if kind in _PAINTED_GREY:
-        space = _PAINTED_GREY[kind]
+    if kind in PAINTED_GREY:
+        space = PAINTED_GREY[kind]
         own = luminance(content, space)
         matched = [match_luminance(luminance(one, space), own) for one in styles]
         return grey_picture(own, space), [grey_picture(one, space) for one in matched]
@@ -365,9 +366,9 @@ def finished(kind: str, pixels: NDArray[np.floating], content: NDArray[np.floati
     content : ndarray, H×W×3
         At the same size, in its own colours.
     """
-    if kind not in _PAINTED_GREY:
+    if kind not in PAINTED_GREY:
         return pixels
-    space = _PAINTED_GREY[kind]
+    space = PAINTED_GREY[kind]
     return with_luminance(content, luminance(pixels, space), space)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vggnumpy.backend import select_device, to_host
-from vggnumpy.color_control import finished, recolored
+from vggnumpy.color_control import PAINTED_GREY, finished, recolored
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
 from vggnumpy.nets import Network
@@ -193,6 +193,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
     net = network_on(plan.net, plan.backend)
 
     def finish(painted: np.ndarray) -> np.ndarray:
+        if settings.color not in PAINTED_GREY:
+            return painted
         return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
 
     log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback, finish)
