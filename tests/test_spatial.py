@@ -153,11 +153,20 @@ def test_content_gets_its_styles_colours_region_by_region(masks):
     np.testing.assert_allclose(mean_lab(moved[:, 32:]), right, atol=2)
 
 
-def test_a_transfer_begins_with_colours_moved_region_by_region():
+def test_a_transfer_begins_and_ends_with_colours_moved_region_by_region():
     painting = halves((220, 60, 40), (40, 60, 220))
     placed = Placement(left_and_right(48, 64), (left_and_right(40, 56),))
-    options = {"net": NET, "size": 64, "iterations": 1, "placement": placed, "first_step": 0.01}
-    moved = transfer(CONTENT, painting, color="regions", **options).pixels
-    assert mean_color(moved, True)[0] > 180 and mean_color(moved, False)[2] > 180
+    steps = []
+    options = {
+        "net": NET,
+        "size": 64,
+        "iterations": 2,
+        "placement": placed,
+        "callback": lambda p: steps.append(p._pixels),
+    }
+    moved = transfer(CONTENT, painting, color="regions", first_step=0.01, **options).pixels
+    assert mean_color(steps[0], True)[0] > 180 and mean_color(steps[0], False)[2] > 180
+    for half, wanted in ((slice(32), mean_lab(painting[:, :28])), (slice(32, None), mean_lab(painting[:, 28:]))):
+        np.testing.assert_allclose(mean_lab(moved[:, half]), wanted, atol=0.5)
     with pytest.raises(InputError, match="moves colours region by region: give masks"):
         transfer(CONTENT, painting, net=NET, size=64, color="regions")

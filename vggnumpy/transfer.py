@@ -21,7 +21,7 @@ from vggnumpy.optimize import linear, minimize
 from vggnumpy.plan import Image, Plan, StyleSource, canvas_sides, plan_transfer
 from vggnumpy.presets import Settings
 from vggnumpy.scale import canvas_at, objective_at
-from vggnumpy.spatial import Placement
+from vggnumpy.spatial import Placement, recolored_content
 from vggnumpy.strength import balanced
 from vggnumpy.style_terms import HeldPatches
 
@@ -193,6 +193,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
     net = network_on(plan.net, plan.backend)
 
     def finish(painted: np.ndarray) -> np.ndarray:
+        if settings.color == "regions" and plan.placement is not None:
+            return recolored_content(painted.clip(0, 255), plan.placement, plan.styles, plan.style_weights)
         if settings.color not in PAINTED_GREY:
             return painted
         return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
