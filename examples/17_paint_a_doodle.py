@@ -19,8 +19,9 @@ rarely agree, and the average of different strokes is pale.  Gram matrices hold 
 neighbours.  *Both* together, the sum of the two, is what ``vggnumpy doodle`` does by default.
 
 The first three columns are the report's: L-BFGS at one size, after 5, 10 and 20 iterations.  The last is what the
-command does: it begins where the long side has 40 pixels (128 for regions) and doubles it.  What is small is copied
-first, so that large things come in one piece and in their colours.
+command does: for patches it begins where the long side has 40 pixels and doubles it, so that large things are copied
+first, in one piece and in their colours; for regions it begins at 128, as every transfer.  The losses of a row fall
+within one size; those of two forms, or of the last column, measure different things.
 
 Run::
 
@@ -28,6 +29,11 @@ Run::
 
 The painting is vggnumpy's flow field.  Its map and the doodle are the polygons and discs below, drawn by hand; for
 others give ``--style``, ``--style-map`` and ``--map``.
+
+What came out, with the network that comes with vggnumpy, 128 × 96 pixels, 80 iterations: within 10 iterations the sun
+and the hill are there in every form, under the grain of the start.  In the end patches have put whole stars with their
+rings into the doodle's discs and rims of fire on the hill, in pale colours; regions have the colours, but stars that are
+smears and strokes that leave their hill; both have the stars, the rims and the colours.
 """
 
 import argparse
@@ -153,14 +159,14 @@ def plot(
     rows: dict[str, tuple[list[np.ndarray], list[float]]], title: str, path: Path,
 ) -> None:  # fmt: skip
     """Hang the painting, its map and the doodle above a row for each form."""
-    figure = Figure(figsize=(13, 13), layout="constrained")
+    figure = Figure(figsize=(13, 11.5), layout="constrained")
     figure.suptitle(title, fontsize=15)
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 2.6))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 2.3))
     given = [(painting, "the painting"), (style_map, "its map"), (doodle, "the doodle")]
     for ax, (picture, caption) in zip(above.subplots(1, 3), given, strict=True):
         show(ax, picture, caption)
     for axes, (form, (pictures, losses)) in zip(below.subplots(len(rows), 4), rows.items(), strict=True):
-        names = [*(f"{form}, {n} iterations" for n in STEPS), f"{form}, from coarse to fine"]
+        names = [*(f"{form}, {n} iterations" for n in STEPS), f"{form}, in the end"]
         for ax, picture, name, loss in zip(axes, pictures, names, losses, strict=True):
             show(ax, picture, f"{name}: {loss:.3f}")
     figure.savefig(path, dpi=110)
