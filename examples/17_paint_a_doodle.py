@@ -32,8 +32,8 @@ others give ``--style``, ``--style-map`` and ``--map``.
 
 What came out, with the network that comes with vggnumpy, 128 × 96 pixels, 80 iterations: within 10 iterations the sun
 and the hill are there in every form, under the grain of the start.  In the end patches have put whole stars with their
-rings into the doodle's discs and rims of fire on the hill, in pale colours; regions have the colours, but their stars are
-smears and their strokes leave the hill; both have the stars, the rims and the colours.
+rings into the doodle's discs and rims of fire on the hill, in pale colours.  Regions have the colours, but their stars
+are smears and their strokes leave the hill.  Both together have the stars, the rims and the colours.
 """
 
 import argparse
