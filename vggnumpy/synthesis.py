@@ -35,7 +35,7 @@ and wander about it: the smaller the rate, the less.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -313,7 +313,9 @@ def lots_in(recipe: Mapping[str, Any]) -> dict[LayerKey, Entry | Sparse]:
     if recipe.get("made") != "synthetic":
         raise InputError("only a style that vggnumpy style synthesise made can be drawn anew")
     kind = Sparse if recipe["kind"] == "sparse" else Entry
-    try:
-        return {layer: kind(**numbers) for layer, numbers in recipe["layers"].items()}
-    except TypeError:
-        raise InputError("the recipe of this synthetic style does not say how it was drawn") from None
+    known = {one.name for one in fields(kind)}
+    for numbers in recipe["layers"].values():
+        sound = isinstance(numbers, dict) and set(numbers) == known
+        if not sound or not all(isinstance(number, (int, float, type(None))) for number in numbers.values()):
+            raise InputError("the recipe of this synthetic style does not say how it was drawn")
+    return {layer: kind(**numbers) for layer, numbers in recipe["layers"].items()}

@@ -46,6 +46,7 @@ def paint_style(
     iterations: int = 100,
     rng: np.random.Generator | int = 0,
     variation: float = 0.01,
+    size: float = 0.1,
     callback: Callable[..., object] | None = None,
 ) -> np.ndarray:
     """Paint a style from noise, with no content, at one size, by L-BFGS.
@@ -64,6 +65,8 @@ def paint_style(
         Of the noise.
     variation : float
         Weight of the variation regulariser.
+    size : float
+        Weight of the size regulariser with p = 6, which holds the pixels near 0–255: made-up targets ask for more.
     callback : callable, optional
         As for `vggnumpy.minimize`.
 
@@ -78,7 +81,9 @@ def paint_style(
     """
     noise = _noise(net, shape, np.random.default_rng(rng))
     weights = dict.fromkeys(style, 1 / len(style))
-    objective = Objective(net, None, style, style=weights, normalization="relative", variation=variation)
+    objective = Objective(
+        net, None, style, style=weights, normalization="relative", variation=variation, size=size, size_power=6
+    )
     result = minimize(objective, noise, maxiter=iterations, callback=callback, first_step=0.5)
     painted: np.ndarray = result.x
     return painted
@@ -92,6 +97,7 @@ def paint_redrawn(
     iterations: int = 200,
     rng: np.random.Generator | int = 0,
     variation: float = 0.01,
+    size: float = 0.1,
     rate: tuple[float, float] = (10.0, 1.0),
     callback: Callable[..., object] | None = None,
 ) -> np.ndarray:
@@ -110,6 +116,8 @@ def paint_redrawn(
         Of the noise and of the targets.
     variation : float
         Weight of the variation regulariser.
+    size : float
+        Weight of the size regulariser with p = 6, which holds the pixels near 0–255: made-up targets ask for more.
     rate : (float, float)
         Of Adam, the mean change of a pixel in grey levels: at the first step and at the last.
     callback : callable, optional
@@ -129,7 +137,9 @@ def paint_redrawn(
     counts = channel_counts(net, lots)
     targets = {net.layer_name(key): RedrawnGram(lot, counts[key], generator) for key, lot in lots.items()}
     terms = [LayerTerm(f"style {name}", (name,), 1 / len(lots), target) for name, target in targets.items()]
-    objective = Objective(net, normalization="relative", variation=variation, layer_terms=terms)
+    objective = Objective(
+        net, normalization="relative", variation=variation, size=size, size_power=6, layer_terms=terms
+    )
 
     def after(intermediate_result: Any) -> None:
         nonlocal last

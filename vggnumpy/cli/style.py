@@ -160,8 +160,8 @@ def _compute(arguments: argparse.Namespace) -> int:
     _check_style_output(arguments.output, arguments.pictures)
     net = load_network(arguments.weights) if arguments.weights else best_network()
     net = net.with_pooling(arguments.pooling)
-    print(f"network: {net.name} ({net.provenance.get('source', 'unknown source')})", file=sys.stderr)
     styles = [picture_style(net, path, arguments.layers, arguments.size) for path in arguments.pictures]
+    print(f"network: {net.name} ({net.provenance.get('source', 'unknown source')})", file=sys.stderr)
     combine = eigengram_multiscale if arguments.eigengram else mean_multiscale
     return _write(arguments.output, styles[0] if len(styles) == 1 else combine(styles))
 
@@ -243,6 +243,8 @@ def _paint(arguments: argparse.Namespace) -> int:
             start="noise",
             iterations=iterations,
             variation=variation,
+            size_penalty=0.1,  # as vggnumpy.texture has it: made-up targets ask for pixels beyond black and white
+            size_power=6,
         ).pixels
     write_image(arguments.output, pixels)
     print(f"wrote {arguments.output} ({size} × {size})")
