@@ -29,6 +29,7 @@ from vggnumpy.run import demo_portrait
 
 CONTENT = ("relu1_1", "relu2_1", "relu4_1", "relu4_2")
 STYLE = ("relu3_1", "relu5_1")
+FILES = ("in_full", "faintly", "in_part")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,12 +78,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         terms = ", ".join(f"{term} {value:.4f}" for term, value in result.terms.items())
         print(f"{name:13} {time.perf_counter() - start:6.1f} s: {terms}")
         images[name] = result.image
-        write_image(options.out / f"transfer_{'low' if '×' in name else name.replace(' ', '_')}.png", result.image)
+        write_image(options.out / f"painted_{FILES[len(images) - 1]}.png", result.image)
     path = options.out / "transfer_in_part.png"
     shape = images["full"].shape[:2]
     frames = {"the photograph": to_uint8(resize(photo, shape)), "the painting": to_uint8(painting), **images}
     write_contact_sheet(path, list(frames.values()), list(frames), f"In full, faintly, in part ({net.name})", columns=5)
-    print(f"\nwrote {path} and transfer_….png")
+    print(f"\nwrote {path} and painted_….png")
 
 
 if __name__ == "__main__":
