@@ -100,7 +100,7 @@ def test_what_a_style_file_cannot_do_in_a_transfer_is_said(folder, capsys):
         (["--init", "style"], "the start style needs style pictures"),
         (["--color", "luminance"], "the color luminance needs style pictures"),
         (mask, "masks need style pictures"),
-        (["--pooling", "max"], "average pooling and zero padding, and this is vgg19"),
+        (["--pooling", "max"], "and this is random network (net.h5) with max pooling"),
         (["--style-layers", "relu1_2"], "no Gram matrix for layer relu1_2"),
         (["--style-weights", "1,2"], "as many weights"),
     ):

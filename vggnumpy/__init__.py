@@ -20,7 +20,7 @@ from vggnumpy.formats.load import load_network
 from vggnumpy.nets import Network, random_network
 from vggnumpy.objective import Objective
 from vggnumpy.optimize import minimize
-from vggnumpy.styles import eigengram, mean_style, style_of
+from vggnumpy.styles import eigengram, mean_style, mix_styles, style_of
 from vggnumpy.terms import LayerTerm
 from vggnumpy.transfer import transfer
 
@@ -36,6 +36,7 @@ __all__ = [
     "losses",
     "mean_style",
     "minimize",
+    "mix_styles",
     "ops",
     "random_network",
     "style_of",
