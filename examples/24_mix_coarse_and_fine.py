@@ -17,6 +17,11 @@ says how far each picture is from both at each layer, in units of all that there
 does one of them.  Run::
 
     python examples/24_mix_coarse_and_fine.py
+
+What came out, with a trained VGG-19 of narrow layers at 160 pixels: the strokes of the stained glass, black outlines
+and small panes, sharpen the soft forms of flow_field and keep its yellow and blue; the strokes of flow_field comb
+through panes that stay purple and red.  Tried without moving the colours first, faces came out in stripes of both
+palettes, and every layer missed its painting by at least twice as much.
 """
 
 import argparse

@@ -15,7 +15,7 @@ and a ratio r of theirs is, with what there is to miss at this size and for this
 
     β/α = r · ½ΣP² / (Σ_l w_l ‖A/M_a‖² / 4C²)
 
-in the report's form, which the script prints.  The two ratios below were chosen by eye, one five times the other.
+in the report's form, which the script prints.  The two ratios were chosen by eye, one five times the other.
 
 Run::
 
@@ -34,11 +34,12 @@ import vggnumpy as vn
 from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, to_uint8, write_image
 from vggnumpy.paintings import PAINTINGS, painting_path
-from vggnumpy.presets import STYLE_LAYERS, each
+from vggnumpy.presets import STYLE_LAYERS, choose_layers, each, preset
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
 
-CONTENT = ("relu4_2", "relu4_1", "relu3_2", "relu2_2")  # the first of them that the network has
+CONTENT = "relu4_2"  # the report's; other networks' is where our own preset takes it
+RATIOS = {True: (8.0, 40.0), False: (50.0, 250.0)}  # at the report's layer; at another, less deep one
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
     parser.add_argument("--content", type=Path, help="another photograph than the demo's portrait")
     parser.add_argument("--styles", type=Path, nargs="+", help="other paintings than our four")
-    parser.add_argument("--ratios", type=float, nargs=2, default=(50, 250), metavar="R", help="(default 50 250)")
+    parser.add_argument("--ratios", type=float, nargs=2, metavar="R", help="(default: 8 40 at relu4_2, else 50 250)")
     parser.add_argument("--size", type=int, default=256, help="long side in pixels (default 256)")
     parser.add_argument("--iterations", type=int, default=160, help="for each picture (default 160)")
     options = parser.parse_args(argv)
     if options.size < 32 or options.iterations < 1:
         parser.error(f"expected --size 32 and --iterations 1 at least, found {options.size} and {options.iterations}")
-    if min(options.ratios) <= 0:
+    if options.ratios and min(options.ratios) <= 0:
         parser.error(f"expected --ratios above 0, found {options.ratios}")
     try:
         net = vn.load_network(options.weights) if options.weights else best_network()
@@ -63,10 +64,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         paintings = {path.stem: read_image(path) for path in options.styles or map(painting_path, PAINTINGS)}
     except vn.InputError as error:
         parser.error(str(error))
-    content = [layer for layer in CONTENT if layer in net.layers][:1]
     style = [layer for layer in STYLE_LAYERS if layer in net.layers]
+    usual = [] if CONTENT in net.layers else list(choose_layers(preset("default"), net).content_layers or {})
+    content = [CONTENT] if CONTENT in net.layers else usual
     if not content or not style:
-        parser.error(f"network {net.name} has none of the layers {', '.join(CONTENT)} and {', '.join(STYLE_LAYERS)}")
+        parser.error(f"network {net.name} has not the layers {CONTENT} and {', '.join(STYLE_LAYERS)}")
+    ratios = options.ratios or RATIOS[content == [CONTENT]]
 
     print(f"{net.name}, long side {options.size}, content at {content[0]}, style at {', '.join(style)}, from noise\n")
     print("painting         ratio  in the report's form  seconds   content    style")
@@ -74,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows: list[list[np.ndarray]] = [[], []]
     for name, painting in paintings.items():
         factor = in_the_reports_form(net, photo, painting, content[0], style, options.size)
-        for row, ratio in zip(rows, options.ratios, strict=True):
+        for row, ratio in zip(rows, ratios, strict=True):
             start = time.perf_counter()
             result = vn.transfer(
                 photo,
@@ -95,9 +98,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     original = to_uint8(resize(photo, rows[0][0].shape[:2]))
     frames = [original, *map(to_uint8, paintings.values()), original, *rows[0], original, *rows[1]]
     labels = ["the photograph", *paintings]
-    for ratio in options.ratios:
+    for ratio in ratios:
         labels += ["", *(f"{name}, {ratio:g}" for name in paintings)]
-    title = f"Style over content, {options.ratios[0]:g} and {options.ratios[1]:g} ({net.name})"
+    title = f"Style over content, {ratios[0]:g} and {ratios[1]:g} ({net.name})"
     write_contact_sheet(path, frames, labels, title, columns=1 + len(paintings))
     print(f"\nwrote {path} and ratio_….png")
 

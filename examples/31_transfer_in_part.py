@@ -12,6 +12,10 @@ Run::
 
     python examples/31_transfer_in_part.py
     python examples/31_transfer_in_part.py --content cat.jpg --style squares.jpg --weights vgg19
+
+What came out, with a trained VGG-19 of narrow layers at 160 pixels: the full transfer sets her in glass, face and all.
+In part, her colours, her glasses and the flag are the photograph's, and the panes and leads of the window run through
+all of it, the plain sky most; nobody would take it for a photograph, nor for a faint transfer.
 """
 
 import argparse
