@@ -64,10 +64,12 @@ def test_between_two_sizes_it_is_mixed_by_the_logarithm():
     expected = mix_styles([style.grams[128], style.grams[256]], [0.5, 0.5])
     for layer in LAYERS:
         np.testing.assert_allclose(half[layer].matrix, expected[layer].matrix, rtol=1e-6)
-    nearer = [style.at(size)["relu2_1"] for size in (130, 250)]
-    for (matrix, positions), size in zip(nearer, (128, 256), strict=True):
-        own, count = style.grams[size]["relu2_1"]
-        assert abs(matrix / positions - own / count).max() < 0.1 * abs(own / count).max()
+    (own, count), (other, number) = (style.grams[size]["relu2_1"] for size in style.sizes)
+    t = np.log(150 / 128) / np.log(256 / 128)
+    expected_matrix = (1 - t) * own / count + t * other / number
+    matrix, positions = style.at(150)["relu2_1"]
+    assert positions == 1 and abs(own / count - other / number).max() > 1e-3 * abs(own / count).max()
+    np.testing.assert_allclose(matrix, expected_matrix, rtol=1e-5, atol=1e-6 * abs(expected_matrix).max())
 
 
 def test_an_objective_takes_it_for_the_picture_to_the_bit():
