@@ -30,11 +30,11 @@ Run::
 
 What came out, with the network that comes along and "flow_field", 96 × 96 pixels: sparsity grows from 0.31 at relu1_1
 and 0.40 at relu2_1 to 0.74 and 0.68 at relu3_1 and relu4_1, as the paper found for its painting.  The amplitude does
-not: 0.36, 0.06, 0.05, 0.30.  That depends on the network's filters more than on the painting.  Drawn once, relu1_1 gives
-soft blots, relu2_1 a dense maze of strokes, relu3_1 and relu4_1 shapes with outlines, eyes and hooks, none of which the
-painting has.  Redrawn, the same layers give an even weave.  Several layers at once look calmer than their deepest alone:
-relu1_1 asks for its few colours and large quiet spots, and the others draw within them.  A network without relu5_1 takes
-relu4_1 in its place, so that the paper's fourth set is its first.
+not: 0.36, 0.06, 0.05, 0.30, and nearly the same for a photograph of another painting; it is the filters' more than the
+picture's.  Drawn once, relu1_1 gives soft blots, relu2_1 a dense maze of strokes, relu3_1 and relu4_1 shapes with
+outlines, eyes and hooks, none of which the painting has.  Redrawn, the same layers give an even weave.  Several layers
+at once look calmer than their deepest alone: relu1_1 asks for its few colours and large quiet spots, and the others
+draw within them.  A network without relu5_1 takes relu4_1 in its place: the paper's fourth set is its first.
 """
 
 import argparse
