@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def demo() -> tuple[np.ndarray, np.ndarray, Placement]:
     """Return the demo's landscape, the evening by vggnumpy's own program, and where sky and ground are in both."""
-    photo, ground = demo_landscape()
+    photo, ground = demo_landscape((384, 512))
     painting = read_image(painting_path("flow_field"))
     y, x = plane(painting.shape[:2])
     hills = np.any([y > base + swing * np.sin(waves * x + phase) for base, swing, waves, phase, _ in HILLS], axis=0)

@@ -41,6 +41,7 @@ from vggnumpy.spatial import Placement
 
 COLORS = [(0, 0, 255), (255, 140, 0)]  # of background and figure
 COUNT = 5
+PAINTING = painting_path("flow_field")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,9 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("another portrait needs its own --mask")
     try:
         net = vn.load_network(options.weights) if options.weights else best_network()
-        photo = read_image(options.content or demo_portrait())
-        photo = resize(photo, fit_size(*photo.shape[:2], options.size)).clip(0, 255)
-        painting = read_image(options.style or painting_path("flow_field"))
+        pictures = [read_image(path) for path in (options.content or demo_portrait(), options.style or PAINTING)]
+        photo, painting = (resize(one, fit_size(*one.shape[:2], options.size)).clip(0, 255) for one in pictures)
         person = drawn(options.mask, photo.shape[:2]) if options.mask else demo_person(photo.shape[:2])
         five, style = segment(photo, net, COUNT), segment(painting, net, COUNT)
         two = Placement(
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     placements = {"as a whole": None, "figure and background": two, "five regions": Placement(own, (other,))}
     print(f"{net.name}, {options.size} pixels, {options.iterations} iterations for each picture")
-    print("five regions, each from the painting's of the same number:", list(pair(five, style)), "\n")
+    pairs = ", ".join(f"{mine} from {theirs}" for mine, theirs in enumerate(pair(five, style)))
+    print(f"five regions of the portrait, each from one of the painting: {pairs}\n")
     results = {}
     for name, placement in placements.items():
         start = time.perf_counter()

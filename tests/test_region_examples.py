@@ -13,7 +13,7 @@ DISTANCE = r"(\w+) ΔE ([\d.]+)"
 
 def test_sky_and_ground_come_closer_to_their_own_when_masked(tmp_path: Path) -> None:
     net = small_network(tmp_path / "small.h5")
-    arguments = ("--weights", str(net), "--size", "96", "--iterations", "8")
+    arguments = ("--weights", str(net), "--size", "64", "--iterations", "3")
     printed = run("15_paint_sky_and_ground.py", tmp_path / "out", *arguments)
     names = ("without masks", "with masks", "blended masks", "and colours first")
     found = {}
@@ -52,7 +52,7 @@ def test_other_pictures_are_painted_with_their_masks(tmp_path: Path) -> None:
 
 
 def test_a_portrait_is_painted_with_no_two_and_five_regions(tmp_path: Path) -> None:
-    arguments = ("--size", "96", "--iterations", "2")
+    arguments = ("--size", "80", "--iterations", "1")
     printed = run("16_paint_a_portrait_in_regions.py", tmp_path / "out", *arguments)
     for name in ("as a whole", "figure and background", "five regions"):
         assert re.search(rf"^{name}, \d+ s$", printed, re.MULTILINE)
