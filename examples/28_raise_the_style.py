@@ -21,6 +21,11 @@ Run::
 
     python examples/28_raise_the_style.py
     python examples/28_raise_the_style.py --content town.jpg --styles night.jpg wave.jpg --weights vgg19
+
+What came out, with a trained VGG-19 of narrow layers at 128 pixels: at 8 the face is one, with eyes, mouth and cap; at
+40 the painting's whirls take its place, and what is left are the large forms.  In the report's form 8 was 460 for
+flow_field and 40 was 2300, so its 1000 and 5000 are of that order there; for the network that comes with vggnumpy,
+whose features are small, a ratio of 50 at relu2_2 was 90 million.
 """
 
 import argparse
@@ -39,7 +44,7 @@ from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
 
 CONTENT = "relu4_2"  # the report's; other networks' is where our own preset takes it
-RATIOS = {True: (8.0, 40.0), False: (50.0, 250.0)}  # at the report's layer; at another, less deep one
+RATIOS = {True: (8.0, 40.0), False: (20.0, 100.0)}  # at the report's layer; at another, less deep one
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", help="name or file of a network's weights (default: the best network there is)")
     parser.add_argument("--content", type=Path, help="another photograph than the demo's portrait")
     parser.add_argument("--styles", type=Path, nargs="+", help="other paintings than our four")
-    parser.add_argument("--ratios", type=float, nargs=2, metavar="R", help="(default: 8 40 at relu4_2, else 50 250)")
+    parser.add_argument("--ratios", type=float, nargs=2, metavar="R", help="(default: 8 40 at relu4_2, else 20 100)")
     parser.add_argument("--size", type=int, default=256, help="long side in pixels (default 256)")
     parser.add_argument("--iterations", type=int, default=160, help="for each picture (default 160)")
     options = parser.parse_args(argv)

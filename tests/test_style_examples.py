@@ -79,7 +79,7 @@ def test_the_content_is_weighed_and_every_term_printed(tmp_path: Path) -> None:
 def test_the_style_is_raised_for_every_painting(tmp_path: Path) -> None:
     out, net = tmp_path / "out", str(small_network(tmp_path / "small.h5"))
     printed = run("28_raise_the_style.py", out, "--weights", net, *SMALL)
-    rows = re.findall(r"^(\w+) +(50|250) +(\S+) +[\d.]+ +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
+    rows = re.findall(r"^(\w+) +(20|100) +(\S+) +[\d.]+ +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
     assert len(rows) == 8
     for faint, strong in zip(rows[::2], rows[1::2], strict=True):
         assert faint[0] == strong[0]
