@@ -99,6 +99,8 @@ def test_what_a_style_file_cannot_do_in_a_transfer_is_said(folder, capsys):
         (["--style-loss", "local"], "the style loss local needs style pictures"),
         (["--init", "style"], "the start style needs style pictures"),
         (["--color", "luminance"], "the color luminance needs style pictures"),
+        (["--strength", "2"], "a strength needs style pictures"),
+        (["--fine-style", "p0.png"], "a fine style needs style pictures"),
         (mask, "masks need style pictures"),
         (["--pooling", "max"], "and this is random network (net.h5) with max pooling"),
         (["--style-layers", "relu1_2"], "no Gram matrix for layer relu1_2"),
