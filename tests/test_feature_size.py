@@ -31,6 +31,7 @@ LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
         (["relu3_1", "relu1_1", "relu2_1"], ["relu1_1"]),
         (["relu3_1", "conv1_1", "relu2_1", "relu1_1"], ["conv1_1", "relu1_1"]),
         ([2, "relu2_1"], ["relu1_1"]),
+        (["conv2_1", "relu1_1"], ["relu1_1"]),
     ],
 )
 def test_the_shallower_half_is_fine_in_any_order(layers, expected):
