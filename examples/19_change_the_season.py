@@ -24,6 +24,18 @@ Run::
 
     python examples/19_change_the_season.py
     python examples/19_change_the_season.py --content forest_summer.jpg --style forest_winter.jpg --size 256
+
+What came out, with the network that comes with vggnumpy, 96 pixels and 40 iterations (ΔE, SSIM): where the pictures
+agree place by place, local style is far nearer to the target than Gram matrices, the nearer the smaller the window:
+winter 5.0, 0.98 for s = 0 and 8.1, 0.90 for s = 8 against 11.6, 0.74; evening 4.8, 0.98 and 6.1, 0.87 against 12.1,
+0.79.  Small wonder: at s = 0 the target is nearly painted over the photograph.  Of the mirrored winter it therefore
+paints the wrong ridges (13.7, 0.28), and windows of 8 do too (13.8, 0.47); Gram matrices (11.5, 0.72) and covariation
+(11.8, 0.73) do not care.
+
+Covariation disappoints: it is about as near as Gram matrices (winter 11.5, 0.72; evening 12.1, 0.79), not nearer.  On a
+forest photographed by a camera that stood still, 128 pixels, it is even a little farther from winter (9.5, 0.35 against
+9.3, 0.37) and as far from autumn (12.4 both; 0.44 against 0.46).  It can only be as good as its content is the same in
+both seasons, and what a small network answers to a hill in summer is not what it answers to one under snow.
 """
 
 import argparse
