@@ -5,10 +5,10 @@ put the convolution of every channel with itself in its place,
 
     𝒢_i(z) = (F_i * F_i)(z) = Σ_u F_i(u) F_i(z − u),        E = 1/(4C²M²) Σ_i Σ_z (𝒢 − A)_i(z)²
 
-and say that it "captures the spatial information".  Why does it?  What is light at u adds up with what is light at v
-at the place z = u + v, so moving everything by t moves 𝒢 by 2t.  It even holds everything: take F_i(u) for the
-coefficients of a polynomial in two variables, and 𝒢_i holds those of its square, whose roots are F_i and −F_i alone;
-behind a rectifier nothing is negative, which leaves F_i.
+which is to capture "less of the artistic details and more of the spatial configuration".  Why does it?  What is light
+at u adds up with what is light at v at the place z = u + v, so moving everything by t moves 𝒢 by 2t.  It even holds
+everything: take F_i(u) for the coefficients of a polynomial in two variables, and 𝒢_i holds those of its square, whose
+roots are F_i and −F_i alone; behind a rectifier nothing is negative, which leaves F_i.
 
 Its lookalike, the autocorrelation 𝒜_i(z) = Σ_u F_i(u) F_i(u + z), is what a Fourier transform without its phases says.
 It holds distances and rhythm, and does not change when a map is moved or turned by half.  But a picture has a border
