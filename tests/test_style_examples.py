@@ -69,9 +69,9 @@ def test_the_content_is_weighed_and_every_term_printed(tmp_path: Path) -> None:
         *(("1", "flow_field"), ("0.001", "flow_field"), ("1e-08", "flow_field")),
         *(("0.001", "marbled"), ("0.001", "stained_glass")),
     ]
-    content = [float(value) for value in re.findall(r"content conv2_1 +(\S+)", printed)]
+    content = [float(value) for value in re.findall(r"content relu2_2 +(\S+)", printed)]
     assert content[0] > 100 * content[1] > 0 and content[1] > 100 * content[2]
-    assert len(re.findall(r"^ +(?:style conv[12]_1|variation) ", printed, re.MULTILINE)) == 5 * 3
+    assert len(re.findall(r"^ +(?:style relu[12]_1|variation) ", printed, re.MULTILINE)) == 5 * 3
     assert len(list(out.iterdir())) == 6
     assert_colourful(out / "weigh_the_content.png", 800)
 
