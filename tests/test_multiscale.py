@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_styles import LAYERS, small_chain, small_pictures, small_styles
 
-from vggnumpy import Objective
+from vggnumpy import Objective, transfer
 from vggnumpy.errors import InputError
 from vggnumpy.images import fit_size, resize, write_image
 from vggnumpy.multiscale import picture_style, style_sizes
@@ -124,3 +124,14 @@ def test_a_style_that_cannot_fit_into_memory_is_refused_before_any_work(monkeypa
     monkeypatch.setattr("vggnumpy.multiscale.available_memory", lambda: 10**6)
     with pytest.raises(InputError, match="use a smaller size"):
         picture_style(NET, PICTURE, size=2048)
+
+
+@pytest.mark.parametrize("style_scale", [1.0, 0.5])
+def test_a_transfer_over_two_sizes_takes_it_for_the_picture_to_the_bit(style_scale):
+    options = {"net": NET, "size": 256, "scales": 2, "iterations": 2, "content_layers": {"relu1_1": 0.01}}
+    options["style_scale"] = style_scale
+    content, style = small_pictures(2)[1], picture_style(NET, PICTURE, size=round(256 * style_scale))
+    if style_scale < 1:  # at the coarse size, 64 pixels, too
+        style = replace(style, grams={64: picture_style(NET, PICTURE, size=64).grams[64], **style.grams})
+    a, b = (transfer(content, one, **options).pixels for one in (PICTURE, style))
+    assert a.tobytes() == b.tobytes()
