@@ -17,6 +17,10 @@ Run::
 
     python examples/27_weigh_the_content.py
     python examples/27_weigh_the_content.py --content berries.jpg --styles a.jpg b.jpg c.jpg --weights vgg19
+
+What came out, with a trained VGG-19 of narrow layers at 128 pixels and 50 iterations: at 1e-1 she is a portrait in the
+painting's colours, at 1e-2 cap, face and collar stand out of the whirls, and at 1e-7 there are whirls.  marbled and
+stained_glass with 1e-2 keep as much of her, each in its own lines.
 """
 
 import argparse
