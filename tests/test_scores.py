@@ -1,6 +1,7 @@
 """Scores of a transfer: the formulas, what they are for known pictures, and that size does not matter."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,9 +42,11 @@ def test_the_photograph_scores_nothing_and_the_painting_everything():
 
 
 def test_distances_are_those_of_the_formula():
-    small = [resize(one, (24, 32)).clip(0, 255).astype("float32") for one in (OTHER, PHOTO, PAINTING)]
+    square = smooth(1, 64, 64)  # other proportions than the photograph's, so another number of positions
+    small = [resize(one, (24, 32)).clip(0, 255).astype("float32") for one in (OTHER, PHOTO)]
+    small.append(resize(square, (32, 32)).clip(0, 255).astype("float32"))
     net = NET.with_pooling("average")
-    found = judge().score(OTHER)
+    found = Judge(PHOTO, square, NET, SIZE).score(OTHER)
     squares = {"style": [], "far": []}
     for layer in ("relu1_1", "relu2_1", "relu3_1"):
         F, P, S = (net.forward(one, [layer])[0][layer].reshape(-1, net.weights[f"conv{layer[4:]}"][1].size)
@@ -94,10 +97,15 @@ def test_palettes_of_grey_pictures_are_as_far_apart_as_means_and_deviations():
     assert palette_distance(PHOTO, PAINTING) == pytest.approx(palette_distance(PAINTING, PHOTO))
 
 
-def test_a_black_photograph_and_a_style_that_is_the_photograph_have_scores_too():
+def test_a_photograph_without_features_and_one_that_is_the_style_have_scores_too():
+    # Without biases and mean nothing is seen of a black picture: all of it is lost, whatever the result.
+    blind = replace(NET, mean=(0.0, 0.0, 0.0), weights={name: (w, 0 * b) for name, (w, b) in NET.weights.items()})
     black = np.zeros((48, 64, 3), "float32")
-    assert np.isfinite(Judge(black, PAINTING, NET, SIZE).score(OTHER).content_distance)
+    assert set(Judge(black, PAINTING, blind, SIZE).score(OTHER).content.values()) == {1.0}
+    assert Judge(black, PAINTING, blind, SIZE).score(black).content_distance == 0
     assert Judge(PHOTO, PHOTO, NET, SIZE).score(PHOTO).style_score == 0
+    with pytest.raises(InputError, match="the style has no features at layer relu1_1"):
+        Judge(PHOTO, black, blind, SIZE)
 
 
 @pytest.mark.parametrize(
