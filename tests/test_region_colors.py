@@ -41,7 +41,7 @@ def test_soft_positions_count_with_their_weight():
 
 def test_the_unlimited_map_brings_the_covariance_over_and_moves_colours_least():
     source, target = covariance(1, 20), covariance(2, 30)
-    A = least_map(source, target, np.inf)
+    A = least_map(source, target, 0, np.inf)
     np.testing.assert_allclose(A @ source @ A.T, target, rtol=1e-9)
     np.testing.assert_allclose(A, A.T, rtol=1e-12)
     moved = np.trace(source + target - 2 * A @ source)  # mean of |x − A x|²
@@ -52,8 +52,9 @@ def test_the_unlimited_map_brings_the_covariance_over_and_moves_colours_least():
 def test_contrast_falls_to_the_target_s_but_does_not_grow():
     calm = covariance(1, 4) + np.eye(3)
     lively = 25 * calm
-    np.testing.assert_allclose(least_map(calm, lively), np.eye(3), atol=1e-9)
-    np.testing.assert_allclose(least_map(lively, calm), np.eye(3) / 5, atol=1e-9)
+    np.testing.assert_allclose(least_map(calm, lively, 0, 1), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(least_map(lively, calm, 0, 1), np.eye(3) / 5, atol=1e-9)
+    np.testing.assert_allclose(least_map(lively, calm, 0.5, 1), np.eye(3) / 2, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -62,7 +63,7 @@ def test_regions_get_their_mean_colours(dtype):
         ColorStatistics(np.array([60.0, 5, 10]), covariance(3, 2)),
         ColorStatistics(np.array([40.0, 0, -9]), np.eye(3)),
     ]
-    moved = recolored_regions(IMAGE.astype(dtype), halves(), targets)
+    moved = recolored_regions(IMAGE.astype(dtype), halves(), targets, least=0)
     assert moved.dtype == dtype
     for one, target in zip(region_statistics(moved, halves()), targets, strict=True):
         np.testing.assert_allclose(one.mean, target.mean, atol=1e-3)
@@ -85,3 +86,13 @@ def test_what_does_not_fit_is_refused():
         recolored_regions(IMAGE[0], halves(), [])
     with pytest.raises(InputError, match="expected colours for each of 2 regions, found 1"):
         recolored_regions(IMAGE, halves(), region_statistics(IMAGE, halves())[:1])
+
+
+def test_contrast_is_kept_where_means_alone_are_moved():
+    targets = [
+        ColorStatistics(one.mean + np.array([-5, 4, 3]), np.eye(3)) for one in region_statistics(IMAGE, halves())
+    ]
+    moved = recolored_regions(IMAGE, halves(), targets, least=1)
+    inside = (moved > 0).all(axis=2) & (moved < 255).all(axis=2)
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose((srgb_to_lab(moved) - srgb_to_lab(IMAGE))[inside] - (-5, 4, 3), 0, atol=1e-6)

@@ -4,7 +4,7 @@ Gram matrices bring a region's colours over too, but slowly where the picture's 
 night sky stays the lightest thing for hundreds of iterations, and the content's features, which know light from dark,
 hold it there.  Where the picture that is repainted, content and start, has its style's colours already, region by
 region, nothing pulls them back, and the painter's iterations are left for strokes.  The result is moved once more, by
-the same map: strokes are what Gram matrices see best, and their mean may have strayed.
+its mean alone: strokes are what Gram matrices see best, and their mean may have strayed.
 
 For one region let μ_c, Σ_c be mean and covariance of its own colours in Lab, and μ_s, Σ_s those of the region that it
 takes its style from, each position counted with its weight.  Of all affine maps x → A (x − μ_c) + μ_s with
@@ -15,7 +15,8 @@ A Σ_c Aᵀ = Σ_s the one that moves colours least on average is (Olkin and Puk
 
 A is symmetric, its eigenvalues are how many times contrast grows along its axes.  Those above 1 are replaced with 1: a
 clear sky's few grey levels, stretched to all that a painted sky holds, are noise, blocks of JPEG, and a glowing band
-along the horizon, and it is the strokes that bring the painting's contrast.  Means agree all the same, but for colours
+along the horizon, and it is the strokes that bring the painting's contrast.  Those below ½ are replaced with ½: a face
+that takes its colours from a calm part of a painting is still to be seen.  Means agree all the same, but for colours
 that RGB has not and that are clipped.
 
 Where regions are soft each position gets the mean of its regions' maps by weight.  That is a grey where the two are
@@ -33,6 +34,9 @@ from vggnumpy.color import lab_to_srgb, srgb_to_lab
 from vggnumpy.color_control import ColorStatistics
 from vggnumpy.errors import InputError
 from vggnumpy.regions import Regions
+
+LEAST, MOST = 0.5, 1.0
+"""Limits of the eigenvalues of the map: how a region's contrast may change."""
 
 _ROUNDING = 0.5  # units of Lab by which any colour varies: keeps Σ_c^-½ finite
 
@@ -64,7 +68,9 @@ def region_statistics(image: ArrayLike, regions: Regions) -> list[ColorStatistic
     return found
 
 
-def recolored_regions(image: ArrayLike, regions: Regions, targets: Sequence[ColorStatistics]) -> NDArray[np.floating]:
+def recolored_regions(
+    image: ArrayLike, regions: Regions, targets: Sequence[ColorStatistics], least: float = LEAST
+) -> NDArray[np.floating]:
     """Return a picture whose regions have the mean colours of others, moved as little as that takes.
 
     Parameters
@@ -75,11 +81,13 @@ def recolored_regions(image: ArrayLike, regions: Regions, targets: Sequence[Colo
         Of any size; brought to the picture's.
     targets : sequence of K ColorStatistics
         What each region is to have, in Lab.
+    least : float
+        Lower limit of the eigenvalues; 1 for means alone.
 
     Returns
     -------
     ndarray, H×W×3
-        By equation (1) with its eigenvalues limited to 1, clipped to 0–255.  float32 for float32, else float64.
+        By equation (1) with its eigenvalues limited, clipped to 0–255.  float32 for float32, else float64.
 
     Raises
     ------
@@ -93,20 +101,22 @@ def recolored_regions(image: ArrayLike, regions: Regions, targets: Sequence[Colo
     lab = srgb_to_lab(pixels.astype(np.float64))
     moved = np.zeros(pixels.shape)
     for k, (own, target) in enumerate(zip(region_statistics(pixels, regions), targets, strict=True)):
-        A = least_map(own.covariance, target.covariance)
+        A = least_map(own.covariance, target.covariance, least, MOST)
         moved += weights[..., k : k + 1] * ((lab - own.mean) @ A + target.mean)
     return lab_to_srgb(moved).clip(0, 255).astype(pixels.dtype)
 
 
-def least_map(source: NDArray[np.float64], target: NDArray[np.float64], most: float = 1.0) -> NDArray[np.float64]:
+def least_map(
+    source: NDArray[np.float64], target: NDArray[np.float64], least: float, most: float
+) -> NDArray[np.float64]:
     """Return A of equation (1), 3×3 symmetric, its eigenvalues limited.
 
     Parameters
     ----------
     source, target : ndarray, 3×3
         Σ_c and Σ_s.
-    most : float
-        Limit of the eigenvalues; infinity for (1) itself.
+    least, most : float
+        Limits of the eigenvalues; 0 and infinity for (1) itself.
     """
     values, axes = np.linalg.eigh(source)
     deviations = np.sqrt(np.maximum(values, _ROUNDING**2))
@@ -114,7 +124,7 @@ def least_map(source: NDArray[np.float64], target: NDArray[np.float64], most: fl
     values, axes = np.linalg.eigh(root @ target @ root)
     A = inverse @ (axes * np.sqrt(np.maximum(values, 0))) @ axes.T @ inverse
     values, axes = np.linalg.eigh((A + A.T) / 2)
-    limited: NDArray[np.float64] = (axes * np.minimum(values, most)) @ axes.T
+    limited: NDArray[np.float64] = (axes * values.clip(least, most)) @ axes.T
     return limited
 
 

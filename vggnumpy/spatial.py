@@ -18,7 +18,7 @@ from vggnumpy.masks import check_mask_size, match_regions, regions_of_mask
 from vggnumpy.nets.masks import carry_masks
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.ops.geometry import Sides
-from vggnumpy.region_colors import recolored_regions, region_statistics
+from vggnumpy.region_colors import LEAST, recolored_regions, region_statistics
 from vggnumpy.regions import Regions, feather
 from vggnumpy.styles import region_style_of
 
@@ -100,7 +100,11 @@ def placement_of_masks(
 
 
 def recolored_content(
-    content: np.ndarray, placement: Placement, styles: Sequence[np.ndarray], weights: Sequence[float]
+    content: np.ndarray,
+    placement: Placement,
+    styles: Sequence[np.ndarray],
+    weights: Sequence[float],
+    least: float = LEAST,
 ) -> np.ndarray:
     """Return the picture with each region's colours moved to those of the region that it takes its style from.
 
@@ -114,6 +118,8 @@ def recolored_content(
     styles : sequence of ndarray, H×W×3, RGB 0–255
     weights : sequence of float
         Share of each style in every region; of no meaning where each is for a region of its own.
+    least : float
+        As for `vggnumpy.region_colors.recolored_regions`.
 
     Returns
     -------
@@ -130,7 +136,7 @@ def recolored_content(
     else:
         order = np.argsort(placement.styles)  # type: ignore[arg-type]
         targets = [color_statistics(srgb_to_lab(styles[i])) for i in order]
-    return recolored_regions(content, placement.content, targets)
+    return recolored_regions(content, placement.content, targets, least)
 
 
 def content_masks(

@@ -194,7 +194,7 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
 
     def finish(painted: np.ndarray) -> np.ndarray:
         if settings.color == "regions" and plan.placement is not None:
-            return recolored_content(painted.clip(0, 255), plan.placement, plan.styles, plan.style_weights)
+            return recolored_content(painted.clip(0, 255), plan.placement, plan.styles, plan.style_weights, 1.0)
         if settings.color not in PAINTED_GREY:
             return painted
         return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
