@@ -1,5 +1,6 @@
 """Pictures on the way, as animations and contact sheets, and the options that ask for them."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from vggnumpy.cli import main
 from vggnumpy.errors import InputError
 from vggnumpy.film import ANIMATED, Film, write_animation
 from vggnumpy.formats.weights import write_weights
-from vggnumpy.images import write_image
+from vggnumpy.images import read_image, write_image
 from vggnumpy.nets import architecture, random_network
 from vggnumpy.report import write_contact_sheet
+from vggnumpy.transfer import _descend
 
 RNG = np.random.default_rng(0)
 
@@ -102,11 +104,25 @@ def test_the_command_line_writes_both_at_the_end(folder):
     assert {path.name for path in Path().glob("out.0*")} == {"out.0002.png", "out.0004.png"}
 
 
-def test_colours_that_are_not_painted_make_a_film_of_one_frame(folder):
-    assert main([*QUICK, "--iterations", "5", "--color", "recolor", "--animate", "film.webp"]) == 0
-    with Image.open("film.webp") as animation:
+@pytest.mark.parametrize("suffix", ANIMATED)
+def test_colours_that_are_not_painted_make_a_film_of_one_frame(folder, suffix):
+    assert main([*QUICK, "--iterations", "5", "--color", "recolor", "--animate", f"film{suffix}"]) == 0
+    with Image.open(f"film{suffix}") as animation:
         assert (getattr(animation, "n_frames", 1), animation.size) == (1, (32, 27))
     assert not list(Path().glob("out.0*"))  # pictures of their own are written for --save-every only
+
+
+def test_a_run_that_ends_early_is_seen_to_its_end(folder, monkeypatch):
+    made = []
+    monkeypatch.setattr("vggnumpy.run.write_animation", lambda path, frames: made.extend(frames))
+    monkeypatch.setattr(import_module("vggnumpy.transfer"), "_descend", shortened(_descend, 5))
+    assert main([*QUICK, "--iterations", "40", "--animate", "film.gif", "--save-every", "4"]) == 0
+    assert len(made) == 2  # after 4 iterations, and the result after 5
+    np.testing.assert_array_equal(made[-1], read_image("out.png").astype("uint8"))
+
+
+def shortened(descend, most):
+    return lambda objective, canvas, method, count, *more: descend(objective, canvas, method, min(count, most), *more)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from small_styles import LAYERS, small_chain, small_pictures, small_styles
 
 from vggnumpy import Objective, transfer
 from vggnumpy.errors import InputError
+from vggnumpy.formats.style_file import read_style, write_style
 from vggnumpy.images import fit_size, resize, write_image
 from vggnumpy.multiscale import picture_style, style_sizes
 from vggnumpy.styles import mix_styles
@@ -135,3 +136,13 @@ def test_a_transfer_over_two_sizes_takes_it_for_the_picture_to_the_bit(style_sca
         style = replace(style, grams={64: picture_style(NET, PICTURE, size=64).grams[64], **style.grams})
     a, b = (transfer(content, one, **options).pixels for one in (PICTURE, style))
     assert a.tobytes() == b.tobytes()
+
+
+def test_a_style_of_a_picture_as_narrow_as_a_thread_has_a_small_picture(tmp_path):
+    style = picture_style(NET, resize(PICTURE, (16, 5000)), size=32)
+    assert style.preview.shape == (1, 96, 3)
+    write_style(tmp_path / "a.h5", style)
+    np.testing.assert_array_equal(read_style(tmp_path / "a.h5").preview, style.preview)
+    with pytest.raises(InputError, match="preview has the shape"):
+        write_style(tmp_path / "b.h5", replace(style, preview=np.zeros((16, 5000, 3), "uint8")))
+    assert not (tmp_path / "b.h5").exists()

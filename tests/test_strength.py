@@ -11,7 +11,7 @@ from vggnumpy.nets import architecture, random_network
 from vggnumpy.plan import plan_transfer
 from vggnumpy.scores import Judge
 from vggnumpy.strength import TOLERANCE, TRIALS, balanced, factor_for, share_of
-from vggnumpy.transfer import TransferResult, transfer
+from vggnumpy.transfer import TransferResult, paint, transfer
 
 NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
 RNG = np.random.default_rng(0)
@@ -149,3 +149,17 @@ def test_what_cannot_be_balanced_is_refused(settings, words):
 def test_without_a_strength_nothing_is_tried():
     chosen = plan()
     assert balanced(chosen, lambda trial: pytest.fail("a trial was painted")) is chosen
+
+
+@pytest.mark.parametrize("strength", [5e-324, 1e308])
+def test_strengths_beyond_all_measure_are_tried_too(quick, strength):
+    (weight, _) = balanced(plan(strength=strength), paint).settings.content_layers.values()
+    assert 0 < weight < 1e30
+
+
+def test_a_narrow_picture_is_tried_as_large_as_its_short_side_needs(quick):
+    narrow = resize(CONTENT, (20, 120))  # at 24 pixels it would be 4 wide
+    wanted = plan_transfer(narrow, STYLE, net=NET, size=120, iterations=6, strength=1, **LAYERS)
+    tried = []
+    balanced(wanted, lambda trial: tried.append(trial.sizes) or paint(trial))
+    assert tried[0] == [(16, 96)]

@@ -1,6 +1,7 @@
 """``vggnumpy style`` as a person types it, and a transfer from what it writes."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_a_style_is_shown_in_numbers_in_json_and_as_pictures(folder, capsys):
         (["compute", "p0.png", "-o", "s.h5", "--layers", "relu9_1", *NET], "no layer 'relu9_1'"),
         (["compute", "p0.png", "-o", "s.h5", "--layers", ",", *NET], "expected names with commas between"),
         (["compute", "none.png", "-o", "s.h5", *NET], "none.png: there is no such file"),
-        (["compute", "net.h5", "-o", "s.h5", *NET], "net.h5: expected at least 16×16 pixels"),
+        (["compute", "net.h5", "-o", "s.h5", *NET], "net.h5: expected a picture"),
         (["mix", "one.h5", "ten.h5", "-o", "one.h5"], "one.h5 is an input and would be overwritten"),
         (["mix", "one.h5", "ten.h5", "-o", "s.h5", "--weights", "1"], "2 styles need as many weights"),
         (["mix", "one.h5", "ten.h5", "-o", "s.h5", "--weights", "1,x"], "expected numbers with commas between"),
@@ -179,13 +180,39 @@ def test_a_style_is_shown_in_numbers_in_json_and_as_pictures(folder, capsys):
         (["edit", "one.h5", "-o", "s.h5", "--layers", "relu1_1"], "expected layers and factors as"),
         (["edit", "one.h5", "-o", "s.h5", "--channels", "relu1_1=0"], "expected a layer, channels and a factor as"),
         (["edit", "one.h5", "-o", "s.h5", "--channels", "relu1_1:99=0"], "channels 0 to 63, got 99"),
+        (["edit", "one.h5", "-o", "s.h5", "--channels", "relu1_1:1,1=2"], "expected a layer, channels and a factor as"),
+        (
+            ["edit", "one.h5", "-o", "s.h5", "--channels", "relu1_1:1,2=2", "--channels", "relu1_1:2=0"],
+            "channel 2 of relu1_1 is given two factors",
+        ),
+        (["edit", "one.h5", "-o", "s.h5", "--layers", "relu1_1=2", "--drop", "relu1_1"], "relu1_1 is dropped, and"),
         (["synthesise", "--like", "one.h5", "-o", "s.h5", "--sparsity", "2", *NET], "sparsity from 0 to 1"),
+        (["synthesise", "--like", "one.h5", "-o", "s.h5", "--entry", "1,2", *NET], "entry belongs to the kind entry"),
         (["synthesise", "--like", "one.h5", "-o", "s.h5", "--entry", "5"], "expected two channels as 5,9"),
         (["synthesise", "--like", "one.h5", "-o", "s.h5"], "the style was computed with the network"),
         (["paint", "one.h5", "-o", "s.xyz", *NET], "s.xyz"),
         (["show", "p0.png"], "p0.png: expected a style file"),
         (["show", "one.h5", "--preview", "s.xyz"], "s.xyz"),
+        (["show", "one.h5", "--plot", "one.h5"], "one.h5: plots are written as PNG files"),
+        (["show", "one.h5", "--plot", "s.png", "--preview", "s.png"], "s.png would be written twice"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, capsys, arguments, message):
     assert message in refused(capsys, "style", *arguments)
+
+
+def test_an_interrupted_painting_is_kept_and_said(folder, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("vggnumpy.transfer"), "minimize", interrupted)
+    assert main(["style", "paint", "one.h5", "-o", "s.png", "--size", "32", "--iterations", "2", *NET]) == 130
+    assert capsys.readouterr().out == "interrupted, best so far: wrote s.png (32 × 32)\n"
+    assert read_image("s.png").shape == (32, 32, 3)
+
+
+def test_names_with_dollars_are_no_formulas(folder):
+    Path("cost$^$.h5").write_bytes(Path("one.h5").read_bytes())
+    Path("$_$.png").write_bytes(Path("p0.png").read_bytes())
+    assert main(["style", "show", "cost$^$.h5", "--plot", "plot.png"]) == 0
+    assert main(["transfer", "content.png", "$_$.png", "-o", "out.png", *QUICK, *NET]) == 0

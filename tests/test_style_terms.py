@@ -93,6 +93,7 @@ def test_patches_stay_in_their_regions():
     [
         ({"style_loss": "gramm"}, "the style loss must be one of gram, self"),
         ({"style_loss": "local", "radius": -1}, "the radius must not be negative"),
+        ({"style_loss": "autocorrelation", "style_scale": 0.5}, "with a style scale of 1 alone, got 0.5"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):

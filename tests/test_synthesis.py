@@ -31,7 +31,8 @@ def test_a_single_entry():
 
 
 @pytest.mark.parametrize(
-    ("i", "j", "magnitude"), [(5, 0, 1), (0, 5, 1), (-1, 0, 1), (0, 0, -1), (0, 0, np.inf), (0, 0, np.nan)]
+    ("i", "j", "magnitude"),
+    [(5, 0, 1), (0, 5, 1), (-1, 0, 1), (0, 0, -1), (0, 0, np.inf), (0, 0, np.nan), (0, 0, 1e39)],
 )
 def test_an_entry_out_of_range_is_refused(i, j, magnitude):
     with pytest.raises(InputError, match=r"is at 0 to 4, got|must be finite, not negative"):
@@ -56,7 +57,9 @@ def test_the_pattern_does_not_depend_on_strength_or_sparsity():
     assert not sparse_gram(9, 1.0, 1.0, np.random.default_rng(0)).any()
 
 
-@pytest.mark.parametrize(("sparsity", "sigma"), [(-0.1, 1), (1.1, 1), (0.5, -1), (0.5, np.inf), (np.nan, 1)])
+@pytest.mark.parametrize(
+    ("sparsity", "sigma"), [(-0.1, 1), (1.1, 1), (0.5, -1), (0.5, np.inf), (np.nan, 1), (0.5, 1e38)]
+)
 def test_numbers_of_no_sparse_matrix_are_refused(sparsity, sigma):
     with pytest.raises(InputError, match="sparsity from 0 to 1 and a finite σ"):
         sparse_gram(5, sparsity, sigma, np.random.default_rng(0))
@@ -154,3 +157,31 @@ def test_only_a_synthetic_recipe_says_how_to_draw():
     ):
         with pytest.raises(InputError, match=r"only a style that|does not say how it was drawn"):
             lots_in(bad)
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "said"),
+    [
+        ("entry", {"sparsity": 0.5}, "sparsity belongs to the kind sparse"),
+        ("entry", {"sigma": 0.0}, "sigma belongs to the kind sparse"),
+        ("sparse", {"magnitude": 2.0}, "magnitude belongs to the kind entry"),
+        ("sparse", {"entry": (1, 2)}, "entry belongs to the kind entry"),
+    ],
+)
+def test_a_number_of_the_other_kind_is_refused_and_not_ignored(kind, numbers, said):
+    with pytest.raises(InputError, match=said):
+        lots_like(small_styles(1)[0].grams[128], kind, LAYERS, **numbers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        ("sparse", {"sparsity": None, "sigma": 1}),
+        ("sparse", {"sparsity": 0.5}),
+        ("entry", {"magnitude": 1, "i": 1.5, "j": 2}),
+        ("entry", {"magnitude": None, "i": None, "j": None}),
+    ],
+)
+def test_a_recipe_that_cannot_be_drawn_from_is_refused(kind, numbers):
+    with pytest.raises(InputError, match="does not say how it was drawn"):
+        lots_in({"made": "synthetic", "kind": kind, "layers": {"relu1_1": numbers}})

@@ -30,7 +30,7 @@ class Film:
     size : (int, int)
         Height and width of the last picture.
     every : int or None
-        After how many iterations a frame comes; None for `FRAMES` in all.  The last iteration's always does.
+        After how many iterations a frame comes; None for `FRAMES` in all.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Film:
         self.labels: list[int] = []
 
     def wants(self, iteration: int, iterations: int) -> bool:
-        """Return whether the picture after this iteration, of so many in all, is one of the frames."""
+        """Return whether the picture after this iteration, of so many at most, is one of the frames."""
         every = self._every or max(1, -(-iterations // FRAMES))
         return iteration % every == 0 or iteration == iterations
 
@@ -101,8 +101,9 @@ def write_animation(path: PathLike, frames: Sequence[NDArray[np.uint8]], seconds
         raise InputError(f"{path}: an animation needs frames of one shape, got {len(frames)} that differ or none")
     milliseconds = round(1000 * seconds)
     durations = [milliseconds] * (len(frames) - 1) + [milliseconds * _LAST]
+    duration = durations if len(frames) > 1 else durations[0]  # a list for a single frame, Pillow's GIF refuses
     try:
-        encoded = encode(np.stack(frames), Path(path).suffix, duration=durations, loop=0)
+        encoded = encode(np.stack(frames), Path(path).suffix, duration=duration, loop=0)
     except Exception as error:  # encoders refuse with whatever exception they like
         raise InputError(f"{path}: the animation cannot be written in this format: {reason(error)}") from error
     with atomic_path(path) as temporary:

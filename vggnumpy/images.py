@@ -75,6 +75,8 @@ def read_picture(path: PathLike) -> Picture:
         size = 0, 0
         try:
             picture = Image.open(file)
+            if picture.format == "HDF5":  # such as a style file: of the format Pillow knows the name alone
+                raise UnidentifiedImageError
             size = picture.size
             _check_header(path, picture)
             tiles = list(getattr(picture, "tile", ()))
@@ -132,8 +134,7 @@ def _check_header(path: PathLike, picture: "Image.Image") -> None:
     tags = getattr(picture, "tag_v2", {})  # of a TIFF: 258 bits of each sample, 284 colours in separate planes
     if tags.get(284) == 2 and len(tags.get(258, ())) > 1 and tags[258][0] > 8:  # which Pillow takes for 8 bits
         raise InputError(f"{path}: 16-bit TIFF with separate colour planes is not read; save it interleaved")
-    available = available_memory()
-    if available is not None and width * height * _BYTES_PER_PIXEL > available:
+    if (available := available_memory()) is not None and width * height * _BYTES_PER_PIXEL > available:
         raise _too_large(path, width, height)
 
 

@@ -212,8 +212,13 @@ def picture_style(
             "height": height,
             "width": width,
         },
-        to_uint8(resize(floats, fit_size(height, width, max(THUMBNAIL, smallest)))),
+        to_uint8(resize(floats, (_thumbnail(height, height, width), _thumbnail(width, height, width)))),
     )
+
+
+def _thumbnail(side: int, height: int, width: int) -> int:
+    """Return a side of the small picture: of one as narrow as a thread a single pixel is left."""
+    return max(1, round(side * THUMBNAIL / max(height, width)))
 
 
 def _usual_layers(net: Network) -> Sequence[LayerKey]:

@@ -25,7 +25,7 @@ from vggnumpy.ops.geometry import Sides
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.regions import Regions
 from vggnumpy.spatial import Placement, content_masks, recolored_content, style_masks
-from vggnumpy.style_terms import STYLE_LOSSES
+from vggnumpy.style_terms import check_style_loss
 from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
@@ -248,12 +248,7 @@ def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
         raise InputError(f"the colours must be one of {', '.join(COLORS)}, got {chosen.color!r}")
     if chosen.precision not in PRECISIONS:
         raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
-    if chosen.style_loss not in STYLE_LOSSES:
-        raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {chosen.style_loss!r}")
-    if chosen.patch_layers and chosen.style_loss != "gram":
-        raise InputError(f"patches are matched beside Gram matrices only, not beside {chosen.style_loss}")
-    if chosen.radius < 0:
-        raise InputError(f"the radius must not be negative, got {chosen.radius}")
+    check_style_loss(chosen.style_loss, bool(chosen.patch_layers), chosen.radius, chosen.style_scale)
     if chosen.mask_way not in WAYS:
         raise InputError(f"masks are carried to layers by one of {', '.join(WAYS)}, got {chosen.mask_way!r}")
     if not 0 <= chosen.feather <= 1:

@@ -73,7 +73,7 @@ class Settings:
     coarsest : int
         In pixels.
     style_scale : float
-        Long side of the style images in units of the result's long side.
+        Long side of the style images in units of the result's long side; 1 where the style loss compares places.
     margin : int
         Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
         again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's

@@ -63,6 +63,11 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
+def _literal(text: str) -> str:
+    """Return a text, such as a file's name, in which matplotlib takes no dollar sign for a formula's."""
+    return text.replace("$", r"\$")
+
+
 def _write_plot(path: str | Path, figure: Any, dpi: int = 120) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_path(path) as temporary, warnings.catch_warnings():
@@ -87,7 +92,7 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
         rows = [row for row in history if row["scale"] == scale]
         height, width = rows[0]["size"]
         axes.semilogy([row["iteration"] for row in rows], [row["loss"] for row in rows], label=f"{width} × {height}")
-    axes.set(xlabel="iteration", ylabel="loss", title=textwrap.fill(title, 70))
+    axes.set(xlabel="iteration", ylabel="loss", title=_literal(textwrap.fill(title, 70)))
     axes.grid(True, which="both", alpha=0.3)
     if history:
         axes.legend(title="size (each has its own loss)")
@@ -124,12 +129,12 @@ def write_contact_sheet(
     figure = _figure(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     if title:
-        figure.suptitle(title, fontsize=13)
+        figure.suptitle(_literal(title), fontsize=13)
     for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         ax.set_axis_off()
         if number < len(frames):
             ax.imshow(frames[number])
-            ax.set_title(labels[number], fontsize=10, pad=3)
+            ax.set_title(_literal(labels[number]), fontsize=10, pad=3)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     write_image(path, decode_rgb(drawn.getvalue()))
@@ -147,7 +152,7 @@ def plot_grams(path: str | Path, summaries: Mapping[Any, Any], title: str) -> No
     title : str
     """
     figure = _figure(11, 3.6)
-    figure.suptitle(title, fontsize=13)
+    figure.suptitle(_literal(title), fontsize=13)
     histogram, amplitude, sparsity = figure.subplots(1, 3, width_ratios=(2.2, 1, 1))
     for number, (layer, one) in enumerate(summaries.items()):
         inner = np.sqrt(np.array(one.edges[1:-2]) * np.array(one.edges[2:-1]))
@@ -182,7 +187,7 @@ def plot_training(path: str | Path, log: list[dict[str, Any]], title: str) -> No
     passes = [row["pass"] for row in log]
     (loss,) = left.plot(passes, [row["loss"] for row in log], color="C0", label="loss")
     (error,) = right.plot(passes, [100 * row["error"] for row in log], color="C1", label="wrong while training")
-    left.set(xlabel="pass", ylabel="loss", title=title)
+    left.set(xlabel="pass", ylabel="loss", title=_literal(title))
     right.set(ylabel="wrong while training, %", ylim=(0, None))
     left.legend(handles=[loss, error])
     left.grid(alpha=0.3)
@@ -217,12 +222,12 @@ def plot_scores(path: str | Path, names: Sequence[str], scores: Sequence[Transfe
     title : str
     """
     figure = _figure(11, 4.6)
-    figure.suptitle(title)
+    figure.suptitle(_literal(title))
     left, right = figure.subplots(1, 2)
     layers = list(scores[0].style)
     for number, (name, score) in enumerate(zip(names, scores, strict=True)):
         look = {"color": "0.6" if number == 0 else f"C{(number - 1) % 10}", "marker": "so^Dv"[number // 11 % 5]}
-        left.plot(score.style_score, score.structure, ls="", label=name, **look)
+        left.plot(score.style_score, score.structure, ls="", label=_literal(name), **look)
         right.plot(layers, [score.style[layer] for layer in layers], **look)
     left.set(xlabel="style score: share of the way to the style", ylabel="structure kept (SSIM)")
     left.set(xlim=(min(0, *(score.style_score for score in scores)) - 0.05, 1.05), ylim=(0, 1.05))
@@ -260,7 +265,7 @@ def plot_grid(
     inches = 3.2 / max(height, width)
     heights = len(rows) * (height * inches + 0.3) + 0.35 + 0.4 * bool(title)
     figure = _figure(len(columns) * (width * inches + 0.1) + 0.4, heights)
-    figure.suptitle(title)
+    figure.suptitle(_literal(title))
     for place, ax in np.ndenumerate(figure.subplots(len(rows), len(columns), squeeze=False)):
         row, column = place
         cell = cells[row][column]
@@ -268,7 +273,7 @@ def plot_grid(
         ax.set(xticks=[], yticks=[], frame_on=False)
         ax.set_xlabel(captions[row][column], fontsize=9)
         if row == 0:
-            ax.set_title(columns[column], fontsize=11)
+            ax.set_title(_literal(columns[column]), fontsize=11)
         if column == 0:
-            ax.set_ylabel(rows[row], fontsize=11)
+            ax.set_ylabel(_literal(rows[row]), fontsize=11)
     _write_plot(path, figure, dpi=100)

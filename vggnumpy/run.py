@@ -189,7 +189,7 @@ def run_transfer(
         report.write_json(record_path, record)
         report.plot_loss(plot_path, result.history, f"{Path(content).name} in the style of {_names(styles)}")
         if film is not None:
-            _write_film(film, result.pixels, animate, contact_sheet)
+            _write_film(film, len(result.history), result.pixels, animate, contact_sheet)
     if as_json:
         print(report.to_json(record))
     height, width = result.image.shape[:2]
@@ -273,10 +273,10 @@ def _check_not_overwritten(sources: Sequence[Path_], written: Sequence[Path], sa
             raise InputError(f"{source} is an input and --save-every could overwrite it: name another output")
 
 
-def _write_film(film: Film, last: Any, animate: Path_ | None, contact_sheet: Path_ | None) -> None:
-    """Write the frames of a run, or its result alone where there was none on the way."""
-    if not film.frames:
-        film.add(0, last)
+def _write_film(film: Film, iterations: int, last: Any, animate: Path_ | None, contact_sheet: Path_ | None) -> None:
+    """Write the frames of a run; the last one is its result, however soon it came."""
+    if film.labels[-1:] != [iterations]:
+        film.add(iterations, last)
     if animate is not None:
         write_animation(animate, film.frames)
     if contact_sheet is not None:

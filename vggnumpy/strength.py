@@ -30,7 +30,7 @@ from dataclasses import replace
 from typing import Any
 
 from vggnumpy.errors import InputError
-from vggnumpy.images import fit_size
+from vggnumpy.images import MIN_SIDE, fit_size
 from vggnumpy.nets.placement import network_on
 from vggnumpy.plan import Plan, canvas_sides
 from vggnumpy.scale import canvas_at, objective_at
@@ -48,6 +48,7 @@ TOLERANCE = 0.01
 
 _POWER, _HALF = 0.8, 3 / 7  # p of (1), and the other number there
 _GUESS = 10.0  # factor to begin with at a strength of 1: the presets' own weights leave the style more than that
+_KNOWN = 1e-3, 1e3  # strengths beyond which the guess is not followed
 _STRIDE = 10.0  # from one factor to the next while the share that is sought lies outside those tried
 _STALE = 0.003  # a smaller content weight that gains less than this is too small to matter: the style is all there
 
@@ -89,7 +90,8 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     if settings.color == "recolor":
         raise InputError("a strength has no meaning where nothing is painted: leave it or the color recolor out")
     height, width = plan.content.shape[:2]
-    shape = fit_size(height, width, min(TRIAL_SIZE, max(plan.sizes[-1])))
+    smallest = -(-MIN_SIDE * max(height, width) // min(height, width))  # so that the short side has 16 pixels
+    shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))
     # The colours that are put back at the end are no part of what is balanced.
     trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
     several = bool(plan.ready) or plan.placement is not None or plan.fine is not None
@@ -101,7 +103,8 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
             raise KeyboardInterrupt
         return measure(result)
 
-    return _weighed(plan, factor_for(share, share_of(settings.strength), _GUESS * settings.strength**-1.5))
+    guess = _GUESS * min(max(settings.strength, _KNOWN[0]), _KNOWN[1]) ** -1.5
+    return _weighed(plan, factor_for(share, share_of(settings.strength), guess))
 
 
 def factor_for(share: Callable[[float], float], target: float, guess: float) -> float:

@@ -76,12 +76,15 @@ def edit_style(
     Raises
     ------
     InputError
-        If a layer or channel is not there, a factor is negative or not finite, or no layer is left.
+        If a layer or channel is not there, a factor is negative or not finite, a layer is both changed and dropped,
+        or no layer is left.
     """
     layers, channels, drop = dict(layers or {}), dict(channels or {}), list(drop)
     for layer in (*layers, *channels, *drop):
         if layer not in style.layers:
             raise InputError(f"the style has no layer {layer!r}; it has {', '.join(style.layers)}")
+        if layer in drop and (layer in layers or layer in channels):
+            raise InputError(f"layer {layer} is dropped, and cannot be made stronger or weaker besides")
     factors = {layer: _channel_factors(style, layer, channels.get(layer, {})) for layer in style.layers}
     for layer, factor in layers.items():
         if not 0 < factor < np.inf:

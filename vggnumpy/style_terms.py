@@ -20,6 +20,35 @@ ALIGNED = ("self-convolution", "autocorrelation", "local")
 _COMPONENTS = 4  # principal components of the content that ``covariation`` looks at
 
 
+def check_style_loss(kind: str, patches: bool, radius: int, style_scale: float) -> None:
+    """Refuse a style loss that is unknown, or that does not go with other settings.
+
+    Parameters
+    ----------
+    kind : str
+        Of the style loss.
+    patches : bool
+        Whether patches are matched beside it.
+    radius, style_scale
+        As in `vggnumpy.presets.Settings`.
+
+    Raises
+    ------
+    InputError
+    """
+    if kind not in STYLE_LOSSES:
+        raise InputError(f"the style loss must be one of {', '.join(STYLE_LOSSES)}, got {kind!r}")
+    if patches and kind != "gram":
+        raise InputError(f"patches are matched beside Gram matrices only, not beside {kind}")
+    if radius < 0:
+        raise InputError(f"the radius must not be negative, got {radius}")
+    if kind in ALIGNED and style_scale != 1:
+        raise InputError(
+            f"the style loss {kind} compares place with place, with the style picture at the result's size: it goes "
+            f"with a style scale of 1 alone, got {style_scale}"
+        )
+
+
 @dataclass
 class HeldPatches:
     """The patch loss at a layer with its matches held until `release` is called.

@@ -49,6 +49,7 @@ from vggnumpy.styles import Style
 KINDS = ("sparse", "entry")
 LOUD = 30.0
 """How much larger than a painting's whole matrix a single entry is: a few places of a picture cannot make up for it."""
+_FARTHEST = 40.0  # in σ: no normal number that is drawn from 53 bits lies farther out
 _BINS = np.array([0.0, *np.logspace(-4, 4, 33), np.inf])
 
 
@@ -76,8 +77,10 @@ def single_entry_gram(channels: int, i: int, j: int, magnitude: float, dtype: st
     """
     if not (0 <= i < channels and 0 <= j < channels):
         raise InputError(f"an entry of a Gram matrix of {channels} channels is at 0 to {channels - 1}, got {i}, {j}")
-    if not 0 <= magnitude < np.inf:
-        raise InputError(f"the magnitude of a Gram matrix's entry must be finite, not negative, got {magnitude}")
+    if not 0 <= magnitude <= float(np.finfo(dtype).max):
+        raise InputError(
+            f"the magnitude of a Gram matrix's entry must be finite, not negative, and a {dtype}, got {magnitude}"
+        )
     matrix = np.zeros((channels, channels), dtype)
     matrix[i, j] = magnitude
     return matrix
@@ -110,7 +113,7 @@ def sparse_gram(
     InputError
         If the sparsity or σ is out of range.
     """
-    if not 0 <= sparsity <= 1 or not 0 <= sigma < np.inf:
+    if not 0 <= sparsity <= 1 or not 0 <= sigma <= float(np.finfo(dtype).max) / _FARTHEST:
         raise InputError(
             f"a sparse Gram matrix needs a sparsity from 0 to 1 and a finite σ, not negative, got {sparsity}, {sigma}"
         )
@@ -283,10 +286,14 @@ def lots_like(
     Raises
     ------
     InputError
-        If the kind is neither, or the style lacks a layer.
+        If the kind is neither, a number belongs to the other kind, or the style lacks a layer.
     """
     if kind not in KINDS:
         raise InputError(f"synthetic styles are of the kinds {', '.join(KINDS)}, got {kind!r}")
+    owners = {"sparsity": "sparse", "sigma": "sparse", "magnitude": "entry", "entry": "entry"}
+    for (name, owner), number in zip(owners.items(), (sparsity, sigma, magnitude, entry), strict=True):
+        if number is not None and owner != kind:
+            raise InputError(f"{name} belongs to the kind {owner}, and this style is of the kind {kind}")
     lots: dict[LayerKey, Entry | Sparse] = {}
     for layer in layers:
         if layer not in style:
@@ -313,9 +320,10 @@ def lots_in(recipe: Mapping[str, Any]) -> dict[LayerKey, Entry | Sparse]:
     if recipe.get("made") != "synthetic":
         raise InputError("only a style that vggnumpy style synthesise made can be drawn anew")
     kind = Sparse if recipe["kind"] == "sparse" else Entry
-    known = {one.name for one in fields(kind)}
+    types = {"i": (int, type(None)), "j": (int, type(None))}
+    known = {one.name: types.get(one.name, (int, float)) for one in fields(kind)}
     for numbers in recipe["layers"].values():
-        sound = isinstance(numbers, dict) and set(numbers) == known
-        if not sound or not all(isinstance(number, (int, float, type(None))) for number in numbers.values()):
+        sound = isinstance(numbers, dict) and set(numbers) == set(known)
+        if not sound or not all(isinstance(number, known[name]) for name, number in numbers.items()):
             raise InputError("the recipe of this synthetic style does not say how it was drawn")
     return {layer: kind(**numbers) for layer, numbers in recipe["layers"].items()}

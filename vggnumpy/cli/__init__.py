@@ -14,8 +14,8 @@ from vggnumpy.cli.convert import add_convert
 from vggnumpy.cli.doodle import add_doodle
 from vggnumpy.cli.regions import add_regions
 from vggnumpy.cli.score import add_score
-from vggnumpy.cli.sweep import add_sweep
 from vggnumpy.cli.style import add_style
+from vggnumpy.cli.sweep import add_sweep
 from vggnumpy.cli.train import add_train
 from vggnumpy.cli.transfer import add_demo, add_transfer
 from vggnumpy.cli.weights import add_weights

@@ -184,7 +184,10 @@ def _edit(arguments: argparse.Namespace) -> int:
         raise InputError("there is nothing to edit: give --layers, --channels or --drop")
     chosen: dict[str, dict[int, float]] = {}
     for layer, scaled in arguments.channels:
-        chosen.setdefault(layer, {}).update(scaled)
+        twice = sorted(chosen.setdefault(layer, {}).keys() & scaled.keys())
+        if twice:
+            raise InputError(f"channel {twice[0]} of {layer} is given two factors: give it one")
+        chosen[layer].update(scaled)
     style = edit_style(read_style(arguments.style), arguments.layers, chosen, arguments.drop)
     return _write(arguments.output, style)
 
@@ -226,11 +229,12 @@ def _paint(arguments: argparse.Namespace) -> int:
     style = read_style(arguments.style)
     lots = lots_in(style.recipe) if arguments.redraw else {}
     net = _network(style, arguments.weights)
+    interrupted = False
     if arguments.redraw:
         options = {"iterations": iterations, "rng": arguments.seed, "variation": variation}
         pixels = paint_redrawn(net, lots, (size, size), **options)
     else:
-        pixels = transfer(
+        result = transfer(
             np.full((size, size, 3), 128, np.uint8),  # for its size and mean colour only: it has no weight as content
             style,
             net=net,
@@ -245,25 +249,27 @@ def _paint(arguments: argparse.Namespace) -> int:
             variation=variation,
             size_penalty=0.1,  # as vggnumpy.texture has it: made-up targets ask for pixels beyond black and white
             size_power=6,
-        ).pixels
+        )
+        pixels, interrupted = result.pixels, result.interrupted
     write_image(arguments.output, pixels)
-    print(f"wrote {arguments.output} ({size} × {size})")
-    return 0
+    height, width = pixels.shape[:2]
+    print(f"{'interrupted, best so far: ' if interrupted else ''}wrote {arguments.output} ({width} × {height})")
+    return 130 if interrupted else 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from vggnumpy import report
-    from vggnumpy.files import check_output
     from vggnumpy.formats.style_file import read_style
     from vggnumpy.images import check_writable_image, write_image
     from vggnumpy.style_mixing import pictures_in, recipe_text
     from vggnumpy.synthesis import gram_summary
 
-    for path in (arguments.plot, arguments.preview):
-        if path is not None:
-            check_output(path)
+    if arguments.plot is not None:
+        report.check_plot(arguments.plot, [arguments.style])
     if arguments.preview is not None:
         check_writable_image(arguments.preview)
+        if arguments.plot is not None and Path(arguments.plot).resolve() == Path(arguments.preview).resolve():
+            raise InputError(f"{arguments.plot} would be written twice: name another")
     style = read_style(arguments.style)
     summaries = {size: gram_summary(one) for size, one in style.grams.items()}
     largest = summaries[style.sizes[-1]]

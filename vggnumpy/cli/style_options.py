@@ -42,12 +42,13 @@ def channels(text: str) -> tuple[str, dict[int, float]]:
     left, _, factor = text.rpartition("=")
     layer, _, which = left.rpartition(":")
     try:
-        if not layer:
+        numbers = [int(channel) for channel in which.split(",")]
+        if not layer or len(set(numbers)) < len(numbers):
             raise ValueError
-        return layer.strip(), {int(channel): float(factor) for channel in which.split(",")}
+        return layer.strip(), dict.fromkeys(numbers, float(factor))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected a layer, channels and a factor as relu2_1:3,7=0, got {text!r}"
+            f"expected a layer, channels and a factor as relu2_1:3,7=0, each channel once, got {text!r}"
         ) from None
 
 

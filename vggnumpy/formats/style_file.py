@@ -83,6 +83,7 @@ def write_style(path: PathLike, style: MultiscaleStyle) -> str:
         _check_texts(texts)
         for name, (matrix, positions) in matrices.items():
             _check_matrix(name, matrix, positions)
+        _check_preview(preview.shape)
     except RefusedError as error:
         raise InputError(f"{path}: the style cannot be stored: {error}") from None
     # Made in memory first: a full disk then fails in one plain write, not somewhere inside the HDF5 library.
@@ -260,6 +261,7 @@ def _check_recipe(recipe: Any, depth: int) -> None:
     picture = isinstance(recipe.get("name"), str) and _is_digest(recipe.get("sha256"))
     parts = [recipe.get(name, {}) for name in ("layers", "channels")], recipe.get("drop", [])
     edit = len(of) == 1 and all(isinstance(one, dict) for one in parts[0]) and isinstance(parts[1], list)
+    edit = edit and all(isinstance(factor, (int, float)) for factor in parts[0][0].values())
     sound = {
         "picture": picture and not of,
         "mean": bool(of),
@@ -311,8 +313,14 @@ def _check_matrix(name: str, matrix: np.ndarray, positions: int) -> None:
 
 
 def _preview(dataset: Any) -> np.ndarray:
-    if dataset is None or dataset.ndim != 3 or dataset.shape[2] != 3 or not 0 < max(dataset.shape[:2]) <= 4096:
-        raise RefusedError("it has no preview, a picture of height × width × 3")
+    if dataset is None:
+        raise RefusedError("it has no preview")
+    _check_preview(dataset.shape)
     check_stored("preview", dataset, ("uint8",))
     pixels: np.ndarray = dataset[()]
     return pixels
+
+
+def _check_preview(shape: Sequence[int]) -> None:
+    if len(shape) != 3 or shape[2] != 3 or not 0 < min(shape) <= max(shape) <= 4096:
+        raise RefusedError(f"its preview has the shape {tuple(shape)}, expected a small picture, height × width × 3")
