@@ -119,9 +119,13 @@ def report(name: str, image: np.ndarray, painting: np.ndarray, placed: Placement
     print(
         "  from its own style:  ", ", ".join(f"{n} ΔE {d:.1f}" for n, d in zip(regions.names, distances, strict=True))
     )
-    for one in border_ratios(image, regions):
-        where = " and ".join(one.names)
-        print(f"  between {where}:  saturation {one.saturation:.2f}, contrast {one.contrast:.2f}")
+    borders = border_ratios(image, regions)
+    for one in borders:
+        print(f"  between {' and '.join(one.names)}:  saturation {one.saturation:.2f}, contrast {one.contrast:.2f}")
+    if len(borders) > 1:
+        ratios, lengths = [(one.saturation, one.contrast) for one in borders], [one.pixels for one in borders]
+        saturation, contrast = np.average(ratios, axis=0, weights=lengths)
+        print(f"  all borders together:  saturation {saturation:.2f}, contrast {contrast:.2f}")
 
 
 def plot(
