@@ -13,10 +13,18 @@ iterations, with all content weights multiplied by one factor.  The score falls 
 come near enough, the logarithm of the factor being interpolated between them.  A picture of 1024 pixels has 64 times as
 many, so that all trials together take as long as two or three of its evaluations.
 
+That weight is right at 128 pixels and too large at 1024, where layers see less of the picture at a time and the content
+holds more of it: measured on the demo, a picture that scores 0.74 at 256 pixels scores 0.56 at 512.  So the weight is
+corrected on the way.  Each scale is painted in up to four rounds, and after each the judge looks at the picture; if it
+has gone d farther than it should have, the weights are multiplied by exp(d / 0.15), because near the middle of the
+curve the score falls by 0.15 when they grow e-fold.
+
 What cannot be shown to the judge of the scores is measured by the transfer itself, on its own style terms S: where the
 style is a file of Gram matrices, or regions or layers take theirs from different places, the share is
 
     1 − √(S(result) / S(content))                                                                                   (2)
+
+at 128 pixels, and the weights are not corrected later.
 
 Not every share can be had.  Where no weight is small enough, as with a network that sees another style than the judge,
 with several styles that contradict each other, or in 40 iterations from noise, the nearest is taken.
@@ -29,12 +37,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from vggnumpy.errors import InputError
-from vggnumpy.images import MIN_SIDE, fit_size
+from vggnumpy.images import MIN_SIDE, fit_size, to_uint8
 from vggnumpy.nets.placement import network_on
 from vggnumpy.plan import Plan, canvas_sides
 from vggnumpy.scale import canvas_at, objective_at
-from vggnumpy.scores import Judge
+from vggnumpy.scores import STANDARD_SIZE, Judge
 
 TRIAL_SIZE = 128
 """Long side of the trials, in pixels."""
@@ -50,7 +60,14 @@ _POWER, _HALF = 0.8, 3 / 7  # p of (1), and the other number there
 _GUESS = 10.0  # factor to begin with at a strength of 1: the presets' own weights leave the style more than that
 _KNOWN = 1e-3, 1e3  # strengths beyond which the guess is not followed
 _STRIDE = 10.0  # from one factor to the next while the share that is sought lies outside those tried
-_STALE = 0.003  # a smaller content weight that gains less than this is too small to matter: the style is all there
+_STALE = 0.01  # a content weight a tenth as large that gains less than this gives the content away for nothing
+_SLOPE = 0.15  # by how much the score falls when the content weights grow e-fold, about
+_LEAP = 4.0  # what the weights are multiplied or divided by at most, after a round
+_DRIFT = 10.0  # the same for all rounds together
+_ROUNDS, _ROUND = 4, 8  # rounds at a scale at most, and iterations of a round at least
+
+Steer = Callable[[Plan, np.ndarray], Plan]
+"""What corrects a plan after each round, seeing the picture."""
 
 
 def share_of(strength: float) -> float:
@@ -94,8 +111,7 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))
     # The colours that are put back at the end are no part of what is balanced.
     trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
-    several = bool(plan.ready) or plan.placement is not None or plan.fine is not None
-    measure = _by_terms(trial) if several else _by_judge(trial)
+    measure = _by_judge(trial) if _one_style(plan) else _by_terms(trial)
 
     def share(factor: float) -> float:
         result = paint(_weighed(trial, factor))
@@ -105,6 +121,47 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
 
     guess = _GUESS * min(max(settings.strength, _KNOWN[0]), _KNOWN[1]) ** -1.5
     return _weighed(plan, factor_for(share, share_of(settings.strength), guess))
+
+
+def steered(plan: Plan, chosen: Plan) -> tuple[Plan, Steer | None]:
+    """Return a plan in rounds, and what corrects its content weights after each.
+
+    Parameters
+    ----------
+    plan : Plan
+        With a strength.
+    chosen : Plan
+        The same as `balanced` returns it.
+
+    Returns
+    -------
+    rounds : Plan
+        `chosen` with every size as often as it has rounds.
+    steer : callable or None
+        Given a plan and the picture, returns the plan with corrected content weights; None where no judge can see how
+        far the picture has come.
+    """
+    if plan.settings.strength is None or not _one_style(plan):
+        return chosen, None
+    target, judges, total = share_of(plan.settings.strength), dict[int, Judge](), 0.0
+
+    def steer(now: Plan, pixels: np.ndarray) -> Plan:
+        nonlocal total
+        size = min(STANDARD_SIZE, max(pixels.shape[:2]))
+        if size not in judges:
+            judges[size] = _judge(plan, size)
+        farther = (judges[size].score(to_uint8(pixels)).style_score - target) / _SLOPE
+        leap = min(max(farther, -math.log(_LEAP)), math.log(_LEAP))
+        before, total = total, min(max(total + leap, -math.log(_DRIFT)), math.log(_DRIFT))
+        return _weighed(now, math.exp(total - before))
+
+    parts = [
+        (size, count * (i + 1) // rounds - count * i // rounds)
+        for size, count in zip(chosen.sizes, chosen.iterations, strict=True)
+        for rounds in [min(_ROUNDS, max(1, count // _ROUND))]
+        for i in range(rounds)
+    ]
+    return replace(chosen, sizes=[size for size, _ in parts], iterations=[count for _, count in parts]), steer
 
 
 def factor_for(share: Callable[[float], float], target: float, guess: float) -> float:
@@ -138,6 +195,7 @@ def factor_for(share: Callable[[float], float], target: float, guess: float) -> 
         elif high:
             exponent += math.log(_STRIDE)
         elif len(low) > 1 and tried[exponent] > target / 2 and tried[exponent] - tried[min(low[:-1])] < _STALE:
+            del tried[exponent]
             break
         else:
             exponent -= math.log(_STRIDE)
@@ -150,10 +208,20 @@ def _weighed(plan: Plan, factor: float) -> Plan:
     return replace(plan, settings=replace(plan.settings, content_layers=weights, strength=None))
 
 
+def _one_style(plan: Plan) -> bool:
+    """Whether the whole picture takes its style from whole paintings, so that a judge can be shown them."""
+    return not plan.ready and plan.placement is None and plan.fine is None
+
+
+def _judge(plan: Plan, size: int) -> Judge:
+    return Judge(
+        plan.content, plan.styles, size=size, style_scale=plan.settings.style_scale, weights=plan.style_weights
+    )
+
+
 def _by_judge(trial: Plan) -> Callable[[Any], float]:
     """Return what measures the style score of a trial's result, equation (1)."""
-    scale = trial.settings.style_scale
-    judge = Judge(trial.content, trial.styles, size=max(trial.sizes[0]), style_scale=scale, weights=trial.style_weights)
+    judge = _judge(trial, max(trial.sizes[0]))
     return lambda result: judge.score(result.image).style_score
 
 

@@ -22,7 +22,7 @@ from vggnumpy.plan import Image, Plan, StyleSource, canvas_sides, plan_transfer
 from vggnumpy.presets import Settings
 from vggnumpy.scale import canvas_at, objective_at
 from vggnumpy.spatial import Placement, recolored_content
-from vggnumpy.strength import balanced
+from vggnumpy.strength import Steer, balanced, steered
 from vggnumpy.style_terms import HeldPatches
 
 if TYPE_CHECKING:
@@ -184,10 +184,21 @@ def transfer(
     return paint(plan, callback)
 
 
-def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> TransferResult:
-    """Carry out a planned transfer; see `transfer`."""
+def paint(plan: Plan, callback: Callable[[Progress], None] | None = None, steer: Steer | None = None) -> TransferResult:
+    """Carry out a planned transfer; see `transfer`.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its sizes may repeat: then the optimiser begins anew at the same scale.
+    callback : callable, optional
+        As for `transfer`.
+    steer : callable, optional
+        Given the plan and the picture after each size but the last, returns the plan to go on with.
+    """
     if plan.settings.strength is not None:
-        result = paint(balanced(plan, paint), callback)
+        rounds, steer = steered(plan, balanced(plan, paint))
+        result = paint(rounds, callback, steer)
         return replace(result, settings={**result.settings, "strength": plan.settings.strength})
     settings, pixels = plan.settings, plan.start
     net = network_on(plan.net, plan.backend)
@@ -199,13 +210,14 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
             return painted
         return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
 
-    log = _Log(pixels, len(plan.sizes), sum(plan.iterations), callback, finish)
+    sizes = list(dict.fromkeys(plan.sizes))
+    log = _Log(pixels, len(sizes), sum(plan.iterations), callback, finish)
     interrupted, message = False, "recoloured, nothing painted"
     terms: dict[str, float] = {}
     steps = list(zip(plan.sizes, plan.iterations, strict=True))
     if settings.color == "recolor":
         pixels, steps = recolored(resize(plan.colored, plan.sizes[-1]), plan.styles, plan.style_weights), []
-    for shape, count in steps:
+    for number, (shape, count) in enumerate(steps, start=1):
         sides = canvas_sides(settings, shape)
         inside = slice(sides.top, sides.top + shape[0]), slice(sides.left, sides.left + shape[1])
         objective = None  # its memory is free before the next one's is taken
@@ -222,6 +234,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
             pixels, message = to_host(result.x[inside]), str(result.message)
             objective(result.x)  # its last evaluation may have been a trial of the line search
             terms = {name: float(term.value) for name, term in objective.terms.items()}
+            if steer is not None and number < len(steps):
+                plan = steer(plan, pixels)
         except KeyboardInterrupt:
             pixels, terms, message, interrupted = to_host(log.best), {}, "interrupted", True
             break
@@ -232,8 +246,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None) -> Tra
         history=log.history,
         terms=terms,
         settings={
-            **settings.to_dict(),
-            "sizes": plan.sizes,
+            **plan.settings.to_dict(),
+            "sizes": sizes,
             "seed": plan.seed,
             "style_weights": plan.style_weights,
         },
@@ -258,11 +272,13 @@ class _Log:
         self.history: list[dict[str, Any]] = []
         self._scale, self._scales, self._iterations = 0, scales, iterations
         self._callback, self._finish = callback, finish
+        self._inside: tuple[slice, slice] | None = None
         self._began = time.perf_counter()
 
     def begin_scale(self, canvas: Any, inside: tuple[slice, slice]) -> None:
-        self._scale += 1
-        self._inside, self._evaluations = inside, 0
+        """Begin a scale, or once more at the same."""
+        if self._inside != inside:
+            self._scale, self._inside, self._evaluations = self._scale + 1, inside, 0
         self.best, self._best_loss = canvas[inside], np.inf
 
     def end_round(self, evaluations: int) -> None:
