@@ -18,6 +18,11 @@ contrast, in parts of those inside the regions.
 Run::
 
     python examples/16_paint_a_portrait_in_regions.py
+
+What came out, with the network that comes with vggnumpy, 192 pixels and 30 iterations: the whole is yellow and blue in
+both face and backdrop; with two regions the figure has the painting's light, all of the face still there, before its
+dark.  Five regions show what a proposal is worth: uniform, collar and flag are well served, but the skin, for which an
+evening sky has nothing, gets a strip of blue and green, ΔE 0 from what was asked for.
 """
 
 import argparse
