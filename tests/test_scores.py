@@ -152,6 +152,7 @@ def test_score_transfer_on_the_command_line(folder, capsys):
     assert main([*COMMAND, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     score = Judge(PHOTO.round(), PAINTING.round(), NET, SIZE).score(OTHER.round())
+    assert (found["network"], found["size"], found["style_scale"]) == ("random network", 32, 1)
     assert found["scores"][1]["picture"] == "result.png"
     assert found["scores"][1]["style_score"] == pytest.approx(score.style_score, rel=1e-5)
 

@@ -100,7 +100,6 @@ def test_what_a_style_file_cannot_do_in_a_transfer_is_said(folder, capsys):
         (["--style-loss", "local"], "the style loss local needs style pictures"),
         (["--init", "style"], "the start style needs style pictures"),
         (["--color", "luminance"], "the color luminance needs style pictures"),
-        (["--strength", "2"], "a strength needs style pictures"),
         (["--fine-style", "p0.png"], "a fine style needs style pictures"),
         (mask, "masks need style pictures"),
         (["--pooling", "max"], "and this is random network (net.h5) with max pooling"),
@@ -111,6 +110,14 @@ def test_what_a_style_file_cannot_do_in_a_transfer_is_said(folder, capsys):
     assert "do not go together" in refused(capsys, *say[:3], "p0.png", *say[3:])
     assert "the style was computed with the network" in refused(capsys, *say[:-1], "builtin")
     assert "found the format" in refused(capsys, *say[:2], "net.h5", *say[3:])
+
+
+def test_a_strength_is_balanced_against_a_style_file(folder, monkeypatch):
+    monkeypatch.setattr("vggnumpy.strength.TRIALS", 2)
+    say = ["transfer", "content.png", "mixed.h5", "-o", "out.png", *QUICK, *NET, "--content-layers", "relu1_1=0.02"]
+    assert main([*say, "--strength", "1"]) == 0
+    settings = json.loads(Path("out.json").read_text())["settings"]
+    assert settings["strength"] == 1 and settings["content_layers"]["relu1_1"] != 0.02
 
 
 def test_larger_than_computed_is_said(folder, capsys):

@@ -76,6 +76,16 @@ def test_cells_are_plain_transfers(folder, capsys):
     assert cell["settings"]["iterations"] == 2 and cell["settings"]["content_layers"] == {"relu1_2": 0.1}
 
 
+def test_what_cannot_be_scored_hangs_in_the_grid_all_the_same(folder, capsys):
+    write_image("photo.png", np.random.default_rng(1).integers(0, 256, (16, 400, 3)).astype("uint8"))
+    quick = [*QUICK[:2], "--size", "400", *QUICK[4:], "--scales", "1"]
+    assert main([*SWEEP, *quick, "--iterations", "1,2", "--jobs", "2"]) == 0
+    record = json.loads((folder / "grid.json").read_text())
+    assert record["scored"] == {"network": "builtin", "size": 256}
+    assert [cell["score"] for cell in record["cells"]] == [None, None] and (folder / "grid.png").is_file()
+    assert "02_iterations=2.png has no score: long side 256" in capsys.readouterr().err
+
+
 def test_a_failure_and_ctrl_c_leave_the_other_cells(folder):
     options = {"weights": ["net.h5"], "size": ["32"], "iterations": ["1", "nonsense", "2"]}
     (first, wrong, last), = plan_sweep("photo.png", ["painting.png"], options, folder / "cells").cells  # fmt: skip

@@ -267,7 +267,7 @@ def with_luminance(image: ArrayLike, brightness: NDArray[np.floating], space: st
     -------
     ndarray, H×W×3, RGB 0–255
         With the picture's I and Q, or a* and b*.  Rounded to whole numbers R, G, B each stray by ½ at most, hence I by
-        ½ (0.596 + 0.275 + 0.321) = 0.6 and Q by ½ (0.213 + 0.525 + 0.311) = 0.53.  Where no colour has that brightness
+        ½ (0.599 + 0.276 + 0.324) = 0.6 and Q by ½ (0.214 + 0.522 + 0.309) = 0.52.  Where no colour has that brightness
         and this chroma, the brightness is the nearest to it on the way from the picture's own for which there is one,
         found by halving.
 

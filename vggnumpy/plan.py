@@ -178,7 +178,6 @@ def _check_ready(
         "a fine style": fine,
         "the start style": settings.start == "style",
         f"the color {settings.color}": settings.color != "style",
-        "a strength": settings.strength is not None,
     }
     for what, needed in pictures.items():
         if ready and needed:

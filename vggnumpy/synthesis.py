@@ -29,7 +29,8 @@ the mean gradient, that is the gradient for the mean of the targets,
 
     E_A ‖G/M − A‖² = ‖G/M − E A‖² + E ‖A − E A‖²,
 
-and wander about it: the smaller the rate, the less.
+and wander about it: the smaller the rate, the less.  The ``relative`` loss divides each draw's by its own ‖A‖², which
+for a single entry is the same every time, and for a sparse matrix nearly, the more entries it has.
 """
 
 from __future__ import annotations

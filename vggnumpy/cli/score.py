@@ -117,7 +117,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         rows = [{"picture": name, **score.to_dict()} for name, score in zip(names, scores, strict=True)]
         for row, kept in zip(rows, classes, strict=False):
             row["class"] = kept._asdict()
-        print(report.to_json({"network": judge.net.name, "style": arguments.style, "scores": rows}))
+        judged = {"network": judge.net.name, "size": arguments.size, "style_scale": arguments.style_scale}
+        print(report.to_json({**judged, "style": arguments.style, "scores": rows}))
         return 0
     print(f"network {judge.net.name}, style {arguments.style}")
     print(transfer_score_table(names, scores))

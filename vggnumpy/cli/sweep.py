@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     jobs = min(arguments.jobs or cores(), len(cells))
     with tqdm(total=len(cells), unit="picture", dynamic_ncols=True, disable=None) as bar:
         failed, interrupted = run_cells(cells, jobs, lambda cell: bar.update())
-    scores = _scores(arguments.content, [cell for cell in cells if cell.picture.is_file()])
+    size, scores = _scores(arguments.content, [cell for cell in cells if cell.picture.is_file()])
     rows = [[read_image(cell.picture) if cell.picture.is_file() else None for cell in row] for row in grid.cells]
     captions = [[_caption(cell, scores, failed) for cell in row] for row in grid.cells]
     report.plot_grid(out, rows, grid.rows, grid.columns, captions, _title(arguments, grid))
@@ -104,6 +105,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
             "command": shlex.join(["vggnumpy", *arguments.given]),
             "versions": report.versions(),
             "interrupted": interrupted,
+            "scored": {"network": "builtin", "size": size},
             "cells": [
                 {
                     "options": cell.options,
@@ -145,8 +147,9 @@ def _check(cells: Sequence[Cell]) -> None:
         run_parsed(arguments, check=True)
 
 
-def _scores(content: str, painted: Sequence[Cell]) -> dict[Path, dict[str, Any]]:
-    """Return the scores of cells whose style is a picture, all at one size that none of them is below."""
+def _scores(content: str, painted: Sequence[Cell]) -> tuple[int, dict[Path, dict[str, Any]]]:
+    """Return a size that no cell is below, and the scores at it of those whose style is a picture."""
+    from vggnumpy.errors import InputError
     from vggnumpy.formats.style_file import SUFFIXES
     from vggnumpy.images import read_image
     from vggnumpy.scores import STANDARD_SIZE, Judge
@@ -158,10 +161,13 @@ def _scores(content: str, painted: Sequence[Cell]) -> dict[Path, dict[str, Any]]
         style, scale = cell.options["style"], float(cell.options.get("style-scale", 1))
         if Path(style).suffix.lower() in SUFFIXES:
             continue
-        if (style, scale) not in judges:
-            judges[style, scale] = Judge(photo, read_image(style), size=size, style_scale=scale)
-        scores[cell.picture] = judges[style, scale].score(pictures[cell.picture]).to_dict()
-    return scores
+        try:
+            if (style, scale) not in judges:
+                judges[style, scale] = Judge(photo, read_image(style), size=size, style_scale=scale)
+            scores[cell.picture] = judges[style, scale].score(pictures[cell.picture]).to_dict()
+        except InputError as error:  # such as of a picture too narrow for the standard size: it hangs without a score
+            print(f"{cell.picture.name} has no score: {error}", file=sys.stderr)
+    return size, scores
 
 
 def _caption(cell: Cell, scores: dict[Path, dict[str, Any]], failed: dict[Path, str]) -> str:
