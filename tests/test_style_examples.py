@@ -25,13 +25,13 @@ def test_colours_are_chosen_in_seven_ways_and_kept_where_it_is_said(tmp_path: Pa
 
 
 def test_strokes_and_forms_come_from_two_paintings(tmp_path: Path) -> None:
-    out, net = tmp_path / "out", str(small_network(tmp_path / "small.h5"))
-    printed = run("24_mix_coarse_and_fine.py", out, "--weights", net, "--size", "48", "--iterations", "12")
-    rows = re.findall(r"^  missed of the (forms|strokes) +relu1_1 ([\d.]+)  relu2_1 ([\d.]+)$", printed, re.MULTILINE)
+    out = tmp_path / "out"  # by the trained network: layers of random filters do not tell strokes from forms
+    printed = run("24_mix_coarse_and_fine.py", out, "--weights", "builtin", "--size", "64", "--iterations", "12")
+    rows = re.findall(r"^  missed of the (forms|strokes) +relu1_1 ([\d.]+)  relu2_1 ([\d.]+)  ", printed, re.MULTILINE)
     assert [row[0] for row in rows] == ["forms", "strokes"] * 4
-    for pair in (1, 2):  # those of two paintings: the fine layer is nearer to the one, the coarse layer to the other
+    for pair in (1, 2):  # those of two paintings: the fine layers are near to the one that gives the strokes
         forms, strokes = rows[2 * pair : 2 * pair + 2]
-        assert float(strokes[1]) < float(forms[1]) and float(forms[2]) < float(strokes[2])
+        assert 3 * float(strokes[1]) < float(forms[1]) and 3 * float(strokes[2]) < float(forms[2])
     assert len(list(out.iterdir())) == 5
     assert_colourful(out / "mix_coarse_and_fine.png", 800)
 

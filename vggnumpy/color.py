@@ -132,7 +132,7 @@ def srgb_to_yiq(rgb: ArrayLike) -> NDArray[np.floating]:
     Examples
     --------
     >>> srgb_to_yiq([255, 0, 0]).round(1)
-    array([ 76.2, 152.8,  53.2])
+    array([ 76.2, 152.9,  54.5])
     """
     values, dtype = _triples(rgb, "RGB")
     yiq: NDArray[np.floating] = values @ _TO_YIQ.T.astype(dtype)
