@@ -16,8 +16,8 @@ many, so that all trials together take as long as two or three of its evaluation
 That weight is right at 128 pixels and too large at 1024, where layers see less of the picture at a time and the content
 holds more of it: measured on the demo, a picture that scores 0.74 at 256 pixels scores 0.56 at 512.  So the weight is
 corrected on the way.  Each scale is painted in up to four rounds, and after each the judge looks at the picture; if it
-has gone d farther than it should have, the weights are multiplied by exp(d / 0.15), because near the middle of the
-curve the score falls by 0.15 when they grow e-fold.
+has gone d farther than it should have, the weights are multiplied by exp(d / 0.1), because around the middle of the
+curve the score falls by 0.1 to 0.15 when they grow e-fold.
 
 What cannot be shown to the judge of the scores is measured by the transfer itself, on its own style terms S: where the
 style is a file of Gram matrices, or regions or layers take theirs from different places, the share is
@@ -61,7 +61,7 @@ _GUESS = 10.0  # factor to begin with at a strength of 1: the presets' own weigh
 _KNOWN = 1e-3, 1e3  # strengths beyond which the guess is not followed
 _STRIDE = 10.0  # from one factor to the next while the share that is sought lies outside those tried
 _STALE = 0.01  # a content weight a tenth as large that gains less than this gives the content away for nothing
-_SLOPE = 0.15  # by how much the score falls when the content weights grow e-fold, about
+_SLOPE = 0.1  # by how much the score falls when the content weights grow e-fold; less where it flattens
 _LEAP = 4.0  # what the weights are multiplied or divided by at most, after a round
 _DRIFT = 10.0  # the same for all rounds together
 _ROUNDS, _ROUND = 4, 8  # rounds at a scale at most, and iterations of a round at least
