@@ -4,9 +4,10 @@ A Gram matrix forgets where things are.  Without masks the hills of a landscape 
 whole painting, the evening sky's red as well as the fields' gold, and the sky takes the hills' green.  The report's
 remedy is a mask for each picture and a Gram matrix for each region k, divided by its number of positions N,
 
-    L = Σ_l Σ_k w_l/K ‖G(x_k)/N_xk − G(a_k)/N_ak‖²
+    L = Σ_l Σ_k w_l s_k ‖G(x_k)/N_xk − G(a_k)/N_ak‖²
 
-so that sky is compared with sky alone and ground with ground.  Four pictures are painted:
+so that sky is compared with sky alone and ground with ground.  (The report has s_k = 1/K for K regions; here s_k is the
+region's share of the picture, without which small regions are painted over.)  Four pictures are painted:
 
 1. without masks;
 2. with masks whose edges are hard;

@@ -12,7 +12,7 @@ where Κ is Φ with the map's regions as further channels, so that what is simil
 
 *Regions.*  For each region k the Gram matrix of its features, weighted by its map m_k, is that of the painting's,
 
-    E = 1/K Σ_k c_k ‖Fᵀ diag(m_k) F / Σ m_k − A_k‖²
+    E = Σ_k c_k ‖Fᵀ diag(m_k) F / Σ m_k − A_k‖²
 
 Patches know what is beside what: a hill has its dark rim, a star its rings.  But nine patches overlap at each place and
 rarely agree, and the average of different strokes is pale.  Gram matrices hold colours and contrast, and know of no

@@ -50,8 +50,9 @@ def naive(F, masks, S, style_masks, normalization):
             "mean_square": 1 / C**4,
             "relative": 1 / sum(A[i][j] ** 2 for i, j in entries),
         }[normalization]
-        total += factor * sum((G[i][j] - A[i][j]) ** 2 for i, j in entries)
-    return total / masks.shape[2]
+        share = N / masks.sum() if normalization == "relative" else 1 / masks.shape[2]
+        total += share * factor * sum((G[i][j] - A[i][j]) ** 2 for i, j in entries)
+    return total
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -83,6 +84,19 @@ def test_as_printed_is_gatys_form_without_its_constant():
     printed, gatys = (losses.regions(F, target, masks, name) for name in ("printed", "gatys"))
     assert printed[0] == pytest.approx(4 * 4**2 * gatys[0], rel=1e-13)
     np.testing.assert_allclose(printed[1], 4 * 4**2 * gatys[1], rtol=1e-12)
+
+
+def test_style_pulls_at_positions_of_small_and_large_regions_alike():
+    rng = np.random.default_rng(5)
+    tile = rng.standard_normal((2, 4, 3))
+    F, masks = np.concatenate([tile] * 6), np.zeros((12, 4, 2))
+    masks[:2, :, 0], masks[2:, :, 1] = 1, 1
+    target = losses.regions_statistics(rng.standard_normal((9, 4, 3)), np.ones((9, 4, 2)))
+    _, dF = losses.regions(F, target, masks, "relative")
+    np.testing.assert_allclose(dF[2:4], dF[:2], rtol=1e-12)
+    ones = np.ones((12, 4, 1))
+    whole = losses.RegionStatistics(target.matrices[:1], target.weights[:1])
+    np.testing.assert_allclose(dF, losses.regions(F, whole, ones, "relative")[1], rtol=1e-12)
 
 
 def test_a_hard_region_is_its_positions_alone():

@@ -3,7 +3,7 @@ r"""Style in its place: the distance between Gram matrices, region by region.
 Every position p of a feature map has a weight m_k(p) ≥ 0 in each of K regions: 0 or 1 for hard masks, anything between
 for soft ones; the weights of a position need not add up to 1.  With F the matrix of M positions × C channels,
 
-    G_k = Fᵀ diag(m_k) F,      N_k = Σ_p m_k(p),      R_k = G_k/N_k − A_k/N_ak,      L = 1/K Σ_k c_k Σ_ij R_kij²     (1)
+    G_k = Fᵀ diag(m_k) F,      N_k = Σ_p m_k(p),      R_k = G_k/N_k − A_k/N_ak,      L = Σ_k c_k Σ_ij R_kij²         (1)
 
 A_k and N_ak are the same sums over the target.  N_k is the number of positions of region k *in that feature map*, so
 that G_k/N_k is a mean over the region and regions of different size can be compared.
@@ -17,21 +17,25 @@ add up to 1 add up to the Gram of the whole map, and every position keeps its fu
 =============== ================== ============================================================================
 normalization   c_k                source
 =============== ================== ============================================================================
-``printed``     1                  the CS229 report, equation 6, with w_l = 1
-``raw``         N_k²/2             as `gram`'s: ½ Σ (G_k − A_k)² where the regions have the same size
-``gatys``       1/(4C²)            as `gram`'s
-``mean_square`` 1/C⁴               as `gram`'s
-``relative``    N_ak² / Σ A_k²     ours: the mean over the regions of 0 for its style and 1 for no style at all
+``printed``     1/K                the CS229 report, equation 6, with w_l = 1
+``raw``         N_k²/2K            as `gram`'s: ½ Σ (G_k − A_k)² where the regions have the same size
+``gatys``       1/(4C²K)           as `gram`'s
+``mean_square`` 1/(C⁴K)            as `gram`'s
+``relative``    s_k N_ak²/Σ A_k²   ours: the mean over all positions of 0 for their style and 1 for no style at all
 =============== ================== ============================================================================
+
+s_k = N_k / Σ_j N_j is the region's share of the map.  With 1/K in its place the style pulls at a position of a region
+by 1/N_k, where the content pulls at every position alike: a small face in a large picture is painted over while the
+sky behind it is hardly begun.  With s_k it pulls at every position of the map alike, as it does without regions.
 
 With one region that is the whole map (m = 1) each is what `gram` computes under that name.
 
-Derivation.  A small change δF changes G_k by δFᵀ diag(m_k) F + Fᵀ diag(m_k) δF.  With S_k = ∂L/∂G_k = 2c_k R_k/(K N_k),
+Derivation.  A small change δF changes G_k by δFᵀ diag(m_k) F + Fᵀ diag(m_k) δF.  With S_k = ∂L/∂G_k = 2c_k R_k/N_k,
 δL = Σ_k tr(S_kᵀ δG_k) = Σ_k ⟨δF, diag(m_k) F S_kᵀ⟩ + ⟨δF, diag(m_k) F S_k⟩, hence
 
     ∂L/∂F = Σ_k diag(m_k) F (S_k + S_kᵀ)                                                                    (2)
 
-The masks, and so N_k, do not depend on F.
+The masks, and so N_k and s_k, do not depend on F.
 """
 
 from __future__ import annotations
@@ -104,7 +108,7 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
     value : float
         In float64.
     S : ndarray, K×C×C
-        2 c_k R_k / (K N_k).
+        2 c_k R_k / N_k.
 
     Raises
     ------
@@ -121,6 +125,7 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
     regions, value, S = len(G), 0.0, array_module(G).empty_like(G)
+    total = float(weights.sum())
     for k in range(regions):
         N, N_target = float(weights[k]), float(target_weights[k])
         for count, where in ((N, "image"), (N_target, "target")):
@@ -133,7 +138,7 @@ def regions_value(G: Any, A: Any, weights: Any, target_weights: Any, normalizati
         if normalization != "printed":
             whole = sum_of_squares(A[k]) if normalization == "relative" else 0.0
             factor = gram_factor(G.shape[1], N, N_target, normalization, whole, f"Gram loss of region {k + 1}")
-        factor /= regions
+        factor *= N / total if normalization == "relative" else 1 / regions
         R = G[k] / N - A[k] / N_target
         value = value + factor * sum_of_squares(R)
         S[k] = R * float(2 * factor / N)
@@ -163,7 +168,7 @@ def regions_cotangent(F: Any, masks: Any, S: Any) -> Any:
 def regions(F: Any, target: RegionStatistics, masks: Any, normalization: str = "gatys") -> tuple[float, Any]:
     """Return the Gram style loss region by region, and its gradient.
 
-        L = 1/K Σ_k c_k ‖G_k/N_k − A_k/N_ak‖²,    ∂L/∂F = Σ_k diag(m_k) F (S_k + S_kᵀ),    S_k = 2c_k R_k/(K N_k)
+        L = Σ_k c_k ‖G_k/N_k − A_k/N_ak‖²,    ∂L/∂F = Σ_k diag(m_k) F (S_k + S_kᵀ),    S_k = 2c_k R_k/N_k
 
     Memory beside the gradient: the K matrices twice, and blocks of 16384 positions.
 
