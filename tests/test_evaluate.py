@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from vggnumpy.cli import main
 from vggnumpy.errors import InputError
-from vggnumpy.evaluate import class_probabilities, class_scores, score_table
+from vggnumpy.evaluate import class_probabilities, class_scores, error_rate, score_table
 from vggnumpy.formats.weights import write_weights
 from vggnumpy.images import write_image
 from vggnumpy.nets import Layer, Network, chain
@@ -103,6 +104,23 @@ def test_what_cannot_be_classified_is_refused():
     for box in ((-1, 0, 5, 5), (0, 0, 31, 5), (0, 16, 5, 5), (0, 0, 0, 5)):
         with pytest.raises(InputError, match="is not inside the picture of 30×20 pixels"):
             class_probabilities(net, picture("red"), box)
+
+
+def test_the_error_is_the_share_of_wrong_answers_found_with_one_thread_a_batch(monkeypatch):
+    seen, forward = [], Network.forward
+
+    def watched(net, pixels, layers):
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return forward(net, pixels, layers)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    net = replace(color_classifier(), image_size=None)
+    pixels = np.stack([picture(name) for name in ("red", "green", "blue", "red", "green")])
+    with threadpool_limits(2, "blas"):
+        assert error_rate(net, pixels, np.array([0, 1, 1, 2, 1]), batch=2) == 2 / 5
+        with pytest.raises(InputError, match="network colours knows 3 classes; these are 4"):
+            error_rate(net, pixels, np.array([0, 1, 1, 3, 1]), batch=2)
+    assert len(seen) >= 3 and all(threads == {1} for threads in seen)
 
 
 def test_score_class_on_the_command_line(folder, capsys):

@@ -67,7 +67,7 @@ ROOMS = {
     "style_mixing": {"multiscale", "styles", "losses", "images", "errors"},
     "matconvnet": {"formats", "nets", "ops", "backend", "errors"},
     "training": {"engine", "formats", "nets", "ops", "backend", "errors"},
-    "evaluate": {"nets", "images", "backend", "errors"},
+    "evaluate": {"engine", "nets", "ops", "images", "backend", "errors"},
 }
 # What leads from there to the user; each may import all before it, and nothing else may import any of them.
 LATE = ["scale", "strength", "transfer", "run", "cli", "__main__"]
