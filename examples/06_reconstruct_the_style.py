@@ -34,13 +34,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import vggnumpy as vn
 from vggnumpy.formats.load import vgg_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import PAINTINGS, painting_path
 from vggnumpy.presets import STYLE_LAYERS
+from vggnumpy.report import write_contact_sheet
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -94,23 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\nThese filters are random.  They know colours and grain, but hardly any strokes: the larger")
         print("forms of deeper layers need trained filters, see weights/README.md.")
     path = options.out / "reconstruct_the_style.png"
-    plot(list(rows.values()), f"From noise to a painting's style, one layer more each time ({net.name})", path)
+    frames, labels = zip(*(one for row in rows.values() for one in row), strict=True)
+    title = f"From noise to a painting's style, one layer more each time ({net.name})"
+    write_contact_sheet(path, frames, labels, title, columns=len(row), side=220)
     print(f"\nwrote {path} and the pictures style_*.png")
-
-
-def plot(rows: Sequence[Sequence[tuple[np.ndarray, str]]], title: str, path: Path) -> None:
-    """Hang each painting at the left of its row, and what was made of it to the right."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(2.4 * len(rows[0]), 2.55 * len(rows) + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=15)
-    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-    for row, pictures in zip(axes, rows, strict=True):
-        for ax, (picture, caption) in zip(row, pictures, strict=True):
-            ax.imshow(np.clip(picture, 0, 255) / 255)
-            ax.set_title(caption, fontsize=11)
-            ax.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -38,14 +38,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.measures import layout_correlation
 from vggnumpy.paintings import painting_path
 from vggnumpy.presets import STYLE_LAYERS, choose_layers, preset
+from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
 from vggnumpy.style_terms import cropped
 
@@ -111,23 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             wall.append((result.image, f"{task}: {name}\nlayout {alike:.2f}"))
         walls.append(wall)
     path = options.out / "keep_the_layout.png"
-    plot(walls, f"What a painting is made of, and where ({net.name})", path)
+    frames, labels = zip(*(one for wall in walls for one in wall), strict=True)
+    title = f"What a painting is made of, and where ({net.name})"
+    write_contact_sheet(path, frames, labels, title, columns=len(walls[0]), side=300)
     print(f"\nwrote {path} and the pictures layout_*.png")
-
-
-def plot(walls: Sequence[Sequence[tuple[np.ndarray, str]]], title: str, path: Path) -> None:
-    """Hang what came out of noise in the first row and the painted portraits in the second."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.1 * len(walls[0]), 3.5 * len(walls) + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=15)
-    axes = figure.subplots(len(walls), len(walls[0]), squeeze=False)
-    for row, wall in zip(axes, walls, strict=True):
-        for ax, (picture, caption) in zip(row, wall, strict=True):
-            ax.imshow(np.clip(picture, 0, 255) / 255)
-            ax.set_title(caption, fontsize=11)
-            ax.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

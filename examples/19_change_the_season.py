@@ -55,6 +55,7 @@ from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.landscape import SIZE, demo_landscape
 from vggnumpy.measures import color_distance, ssim
 from vggnumpy.presets import STYLE_LAYERS
+from vggnumpy.report import write_contact_sheet
 from vggnumpy.style_terms import cropped
 
 CONTENT = {"relu2_2": 0.01, "relu3_2": 0.002}
@@ -120,7 +121,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             wall.append((result.image, f"{name}\nΔE {away:.1f}, SSIM {alike:.2f}"))
         walls.append(wall)
     path = options.out / "change_the_season.png"
-    plot(walls, f"Another season in four ways ({net.name})", path)
+    frames, labels = zip(*(one for wall in walls for one in wall), strict=True)
+    title = f"Another season in four ways ({net.name})"
+    write_contact_sheet(path, frames, labels, title, columns=len(walls[0]), side=280)
     print(f"\nwrote {path} and the pictures season_*.png")
 
 
@@ -140,24 +143,6 @@ def given(content: Path, style: Path) -> tuple[str, np.ndarray, np.ndarray, np.n
     photo, other = read_image(content), read_image(style)
     shape = (photo.shape[0], photo.shape[1])
     return content.stem, photo, other, resize(cropped(other, shape), shape)
-
-
-def plot(walls: Sequence[Sequence[tuple[np.ndarray, str]]], title: str, path: Path) -> None:
-    """Hang each case in a row: content, style, and the four results."""
-    from matplotlib.figure import Figure
-
-    height, width = walls[0][0][0].shape[:2]
-    figure = Figure(
-        figsize=(2.9 * len(walls[0]), (2.9 * height / width + 0.6) * len(walls) + 0.6), layout="constrained"
-    )
-    figure.suptitle(title, fontsize=15)
-    axes = figure.subplots(len(walls), len(walls[0]), squeeze=False)
-    for row, wall in zip(axes, walls, strict=True):
-        for ax, (picture, caption) in zip(row, wall, strict=True):
-            ax.imshow(np.clip(picture, 0, 255) / 255)
-            ax.set_title(caption, fontsize=11)
-            ax.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

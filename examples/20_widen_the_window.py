@@ -33,8 +33,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
@@ -42,6 +40,7 @@ from vggnumpy.landscape import SIZE, demo_landscape
 from vggnumpy.losses.local_gram import window_weights
 from vggnumpy.measures import ssim
 from vggnumpy.presets import STYLE_LAYERS
+from vggnumpy.report import write_contact_sheet
 from vggnumpy.style_terms import cropped
 
 
@@ -108,26 +107,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             wall.append((result.image, f"{name}\nSSIM {kept:.2f}, style {copied:.2f}"))
         walls.append(wall)
     path = options.out / "widen_the_window.png"
-    plot(walls, f"A style compared place by place, through wider and wider windows ({net.name})", path)
+    frames, labels = zip(*(one for wall in walls for one in wall), strict=True)
+    title = f"A style compared place by place, through wider and wider windows ({net.name})"
+    write_contact_sheet(path, frames, labels, title, columns=len(walls[0]), side=280)
     print(f"\nwrote {path} and the pictures window_*.png")
-
-
-def plot(walls: Sequence[Sequence[tuple[np.ndarray, str]]], title: str, path: Path) -> None:
-    """Hang each pair in a row: content, style, and a result for each window."""
-    from matplotlib.figure import Figure
-
-    height, width = walls[0][0][0].shape[:2]
-    figure = Figure(
-        figsize=(2.9 * len(walls[0]), (2.9 * height / width + 0.6) * len(walls) + 0.6), layout="constrained"
-    )
-    figure.suptitle(title, fontsize=15)
-    axes = figure.subplots(len(walls), len(walls[0]), squeeze=False)
-    for row, wall in zip(axes, walls, strict=True):
-        for ax, (picture, caption) in zip(row, wall, strict=True):
-            ax.imshow(np.clip(picture, 0, 255) / 255)
-            ax.set_title(caption, fontsize=11)
-            ax.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ import vggnumpy as vn
 from vggnumpy.color import srgb_to_lab, srgb_to_yiq
 from vggnumpy.color_control import METHODS, color_statistics, match_colors
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import read_image, resize, to_uint8, write_image
+from vggnumpy.images import read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_image(options.out / f"colors_{kind.replace('-', '_')}.png", result.image)
     path = options.out / "choose_the_colors.png"
     height, width = images["style"].shape[:2]
-    frames = {"the photograph": to_uint8(resize(photo, (height, width))), "the painting": to_uint8(painting), **images}
+    frames = {"the photograph": resize(photo, (height, width)), "the painting": painting, **images}
     write_contact_sheet(path, list(frames.values()), list(frames), f"Whose colours? ({net.name})", columns=3, side=320)
     print(f"\nwrote {path} and colors_….png")
 

@@ -35,7 +35,7 @@ import vggnumpy as vn
 from vggnumpy.color_control import match_colors
 from vggnumpy.feature_size import fine_layers
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import fit_size, read_image, resize, to_uint8, write_image
+from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_image(options.out / f"forms_{forms}_strokes_{strokes}.png", result.image)
             frames.append(result.image)
             labels.append(f"forms: {forms}, strokes: {strokes}")
-    small = [to_uint8(resize(one, fit_size(*one.shape[:2], options.size))) for one in paintings.values()]
+    small = [resize(one, fit_size(*one.shape[:2], options.size)) for one in paintings.values()]
     shown = [frames[0], frames[1], small[0], frames[2], frames[3], small[1]]
     captions = [*labels[:2], forms_of[0], *labels[2:], forms_of[1]]
     path = options.out / "mix_coarse_and_fine.png"

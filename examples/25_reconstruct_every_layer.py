@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *(f"{'… ' if kind == 'style' else ''}{one}" for one in layers),
             ]
     title = f"What each layer knows of a photograph, and what up to each layer is style ({net.name})"
-    write_contact_sheet(sheet, [to_uint8(one) for one in frames], labels, title, columns=1 + len(layers), side=200)
+    write_contact_sheet(sheet, frames, labels, title, columns=1 + len(layers), side=200)
     moments = sorted({iteration for row in rows for kept in row for iteration in kept})
     write_animation(film, [wall(rows, moment, photo.shape[:2]) for moment in moments])
     print(f"\nwrote {sheet} and {film.name}")

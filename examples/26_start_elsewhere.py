@@ -28,7 +28,7 @@ import numpy as np
 
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import read_image, resize, to_uint8, write_image
+from vggnumpy.images import read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         apart = np.sqrt(np.mean((images[a].astype(float) - images[b]) ** 2))
         print(f"from {a} and from {b}: {apart:.1f}")
     path = options.out / "start_elsewhere.png"
-    frames = [to_uint8(resize(photo, images["content"].shape[:2])), to_uint8(painting), *images.values()]
+    frames = [resize(photo, images["content"].shape[:2]), painting, *images.values()]
     labels = ["the photograph", "the painting", *(f"from {'the ' * (s != 'noise')}{NAMES[s]}" for s in STARTS)]
     write_contact_sheet(path, frames, labels, f"One objective, three starts ({net.name})", columns=5)
     print(f"\nwrote {path} and start_….png")

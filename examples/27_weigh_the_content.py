@@ -30,7 +30,7 @@ from pathlib import Path
 
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import read_image, resize, to_uint8, write_image
+from vggnumpy.images import read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.presets import choose_layers, preset
 from vggnumpy.report import write_contact_sheet
@@ -89,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         images[alpha, name] = result.image
         write_image(options.out / f"weigh_{alpha:g}_{name}.png", result.image)
     path = options.out / "weigh_the_content.png"
-    original = to_uint8(resize(photo, next(iter(images.values())).shape[:2]))
+    original = resize(photo, next(iter(images.values())).shape[:2])
     frames = [
         original,
         *(images[run] for run in runs[:3]),
-        to_uint8(paintings[first]),
+        paintings[first],
         *(images[run] for run in runs[3:]),
     ]
     labels = ["the photograph", *(f"{first}, α = {alpha:g}" for alpha, _ in runs[:3])]

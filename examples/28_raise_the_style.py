@@ -37,7 +37,7 @@ import numpy as np
 
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import fit_size, read_image, resize, to_uint8, write_image
+from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.paintings import PAINTINGS, painting_path
 from vggnumpy.presets import STYLE_LAYERS, choose_layers, each, preset
 from vggnumpy.report import write_contact_sheet
@@ -100,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             row.append(result.image)
             write_image(options.out / f"ratio_{ratio:g}_{name}.png", result.image)
     path = options.out / "raise_the_style.png"
-    original = to_uint8(resize(photo, rows[0][0].shape[:2]))
-    frames = [original, *map(to_uint8, paintings.values()), original, *rows[0], original, *rows[1]]
+    original = resize(photo, rows[0][0].shape[:2])
+    frames = [original, *paintings.values(), original, *rows[0], original, *rows[1]]
     labels = ["the photograph", *paintings]
     for ratio in ratios:
         labels += ["", *(f"{name}, {ratio:g}" for name in paintings)]

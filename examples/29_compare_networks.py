@@ -25,9 +25,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
 import vggnumpy as vn
 from vggnumpy.formats.load import find_weights
 from vggnumpy.images import read_image, write_image
@@ -35,8 +32,9 @@ from vggnumpy.nets import Network, architecture, random_network
 from vggnumpy.nets.architectures import ARCHITECTURES
 from vggnumpy.nets.initialize import centre_filters
 from vggnumpy.paintings import painting_path
+from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
-from vggnumpy.scores import STANDARD_SIZE, Judge, TransferScore, transfer_score_table
+from vggnumpy.scores import STANDARD_SIZE, Judge, transfer_score_table
 
 NETWORKS = ("builtin", "vgg16", "vgg19", "alexnet", "googlenet", "squeezenet1_1")
 
@@ -86,7 +84,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nscores by {judge.net.name} at {min(STANDARD_SIZE, options.size)} pixels\n")
     print(transfer_score_table(names, scores))
     path = options.out / "compare_networks.png"
-    plot(names, pictures, scores, painting, options.strength).savefig(path, dpi=110)
+    below = [f"style {score.style_score:.2f}, structure {score.structure:.2f}" for score in scores[1:]]
+    labels = [names[0], "the painting", *map("{}\n{}".format, names[1:], below)]
+    frames = [pictures[0], painting, *pictures[1:]]
+    title = f"One photograph and one painting, seen by several networks; strength {options.strength:g}"
+    write_contact_sheet(path, frames, labels, title, columns=4, side=300)
     print(f"\nwrote {path} and network_….png")
 
 
@@ -95,31 +97,6 @@ def open_network(name: str) -> Network:
     if name in ARCHITECTURES and find_weights(name) is None:
         return centre_filters(random_network(architecture(name), rng=0))
     return vn.load_network(name)
-
-
-def plot(
-    names: Sequence[str],
-    pictures: Sequence[np.ndarray],
-    scores: Sequence[TransferScore],
-    painting: np.ndarray,
-    strength: float,
-) -> Figure:
-    """Hang the photograph, the painting and what each network made of them, with their scores underneath."""
-    columns = 4
-    rows = -(-(len(pictures) + 1) // columns)
-    height, width = pictures[0].shape[:2]
-    figure = Figure(figsize=(columns * 3, rows * (3 * height / width + 0.55) + 0.5), layout="constrained")
-    figure.suptitle(f"One photograph and one painting, seen by several networks; strength {strength:g}", fontsize=14)
-    shown = [(names[0], pictures[0], None), ("the painting", painting, None)]
-    shown += list(zip(names[1:], pictures[1:], scores[1:], strict=True))
-    for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        ax.set_axis_off()
-        if number < len(shown):
-            name, picture, score = shown[number]
-            below = f"\nstyle {score.style_score:.2f}, structure {score.structure:.2f}" if score else ""
-            ax.imshow(np.clip(picture, 0, 255) / 255)
-            ax.set_title(name + below, fontsize=11)
-    return figure
 
 
 if __name__ == "__main__":

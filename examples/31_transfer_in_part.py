@@ -25,7 +25,7 @@ from pathlib import Path
 
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
-from vggnumpy.images import read_image, resize, to_uint8, write_image
+from vggnumpy.images import read_image, resize, write_image
 from vggnumpy.paintings import painting_path
 from vggnumpy.presets import choose_layers, each, preset
 from vggnumpy.report import write_contact_sheet
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_image(options.out / f"painted_{FILES[len(images) - 1]}.png", result.image)
     path = options.out / "transfer_in_part.png"
     shape = images["full"].shape[:2]
-    frames = {"the photograph": to_uint8(resize(photo, shape)), "the painting": to_uint8(painting), **images}
+    frames = {"the photograph": resize(photo, shape), "the painting": painting, **images}
     write_contact_sheet(path, list(frames.values()), list(frames), f"In full, faintly, in part ({net.name})", columns=5)
     print(f"\nwrote {path} and painted_….png")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vggnumpy.errors import InputError
 from vggnumpy.files import atomic_path, check_output
@@ -101,7 +102,7 @@ def plot_loss(path: str | Path, history: list[dict[str, Any]], title: str) -> No
 
 def write_contact_sheet(
     path: str | Path,
-    frames: Sequence[np.ndarray],
+    frames: Sequence[ArrayLike],
     labels: Sequence[str],
     title: str = "",
     columns: int | None = None,
@@ -113,27 +114,29 @@ def write_contact_sheet(
     ----------
     path : str or Path
         Any picture file that `vggnumpy.images.write_image` writes.
-    frames : sequence of ndarray, H×W×3, uint8
+    frames : sequence of array_like, H×W×3, RGB 0–255
         At least one; the first one's proportions are those of every place.
     labels : sequence of str
+        Of one line or several.
     title : str
     columns : int, optional
         Pictures in a row; by default as many as make the sheet about square.
     side : int
         Pixels that the longer side of a place has.
     """
-    height, width = frames[0].shape[:2]
+    height, width = np.shape(frames[0])[:2]
     columns = columns or min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * height / width))))
     rows = math.ceil(len(frames) / columns)
     inches = side / 100 / max(height, width)
-    figure = _figure(columns * (width * inches + 0.08), rows * (height * inches + 0.3) + 0.5 * bool(title))
+    above = 0.13 + 0.17 * max(label.count("\n") + 1 for label in labels)
+    figure = _figure(columns * (width * inches + 0.08), rows * (height * inches + above) + 0.5 * bool(title))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     if title:
         figure.suptitle(_literal(title), fontsize=13)
     for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         ax.set_axis_off()
         if number < len(frames):
-            ax.imshow(frames[number])
+            ax.imshow(to_uint8(frames[number]))
             ax.set_title(_literal(labels[number]), fontsize=10, pad=3)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
