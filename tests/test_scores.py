@@ -108,6 +108,15 @@ def test_a_photograph_without_features_and_one_that_is_the_style_have_scores_too
         Judge(PHOTO, black, blind, SIZE)
 
 
+@pytest.mark.parametrize(("height", "width", "size"), [(66, 100, (16, 24)), (100, 64, (25, 16)), (500, 333, (23, 16))])
+def test_proportions_that_are_off_by_rounding_alone_are_taken(height, width, size):
+    found = Judge(smooth(0, height, width), PAINTING, NET, SIZE).score(smooth(3, *size))
+    assert 0 < found.content_distance
+    wrong = size[0], size[1] + 2
+    with pytest.raises(InputError, match="must have the proportions of the content"):
+        Judge(smooth(0, height, width), PAINTING, NET, SIZE).score(smooth(3, *wrong))
+
+
 @pytest.mark.parametrize(
     ("arguments", "result", "words"),
     [
@@ -169,7 +178,7 @@ def test_a_result_below_the_standard_size_is_said(folder, capsys):
     [
         (["--plot", "plot.jpg"], "choose a name that ends in .png"),
         (["--plot", "painting.png"], "is an input and would be overwritten"),
-        (["--style-scale", "0"], "the style scale must be a positive number"),
+        (["--style-scale", "0"], "the style scale must be a number from 0.01 to 100, got 0"),
         (["--classifier", "net.h5"], "has no classifier"),
         (["--classifier", "none.h5"], "none.h5: there is no such file"),
     ],

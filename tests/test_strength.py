@@ -168,12 +168,12 @@ def test_an_interrupted_trial_interrupts():
         ({"strength": float("inf")}, "the strength must be a positive number"),
         ({"strength": 1, "content_layers": {}}, "a strength balances content and style"),
         ({"strength": 1, "style_layers": {"relu1_1": 0}}, "a strength balances content and style"),
-        ({"strength": 1, "color": "recolor"}, "a strength has no meaning where nothing is painted"),
+        ({"strength": 1, "color": "recolor"}, "the strength has no effect here, it needs a color other than recolor"),
     ],
 )
 def test_what_cannot_be_balanced_is_refused(settings, words):
-    with pytest.raises(InputError, match=words):
-        transfer(CONTENT, STYLE, net=NET, size=48, iterations=2, **{**LAYERS, **settings})
+    with pytest.raises(InputError, match=words):  # while it is planned, so that a sweep is refused before it begins
+        plan_transfer(CONTENT, STYLE, net=NET, size=48, iterations=2, **{**LAYERS, **settings})
 
 
 def test_without_a_strength_nothing_is_tried():

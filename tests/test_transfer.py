@@ -162,7 +162,10 @@ def test_a_picture_that_cannot_fit_into_memory_is_refused_before_any_work(monkey
     with pytest.raises(vn.InputError, match="use a size of"):
         transfer(CONTENT, STYLE, net=NET, size=20_000)
     with pytest.raises(vn.InputError, match="use a size of"):
-        transfer(CONTENT, STYLE, net=NET, size=64, style_scale=1e9)
+        transfer(CONTENT, STYLE, net=NET, size=1000, style_scale=20)
+    monkeypatch.setattr("vggnumpy.plan.available_memory", lambda: 1000)
+    with pytest.raises(vn.InputError, match="no size fits: use a smaller network or style scale"):
+        transfer(CONTENT, STYLE, net=NET, size=64)
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_said():
@@ -212,6 +215,7 @@ def test_a_preset_whose_layers_are_missing_says_which():
         ({"content_layers": {"relu2_2": 1e300}}, "relu2_2 must be a finite number"),
         ({"style_scale": float("inf")}, "style scale"),
         ({"style_scale": 0}, "style scale"),
+        ({"style_scale": 1e9}, "the style scale must be a number from 0.01 to 100, got 1e"),
         ({"style_scale": float("nan")}, "style scale"),
         ({"nonsense": 1}, "setting 'nonsense' is unknown"),
         ({"style_loss": "local", "patch_layers": {"relu2_1": 1.0}}, "beside Gram matrices only"),

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.backend import NUMPY, Backend
-from vggnumpy.color_control import COLORS, controlled, recolored
-from vggnumpy.cuda.precision import PRECISIONS
+from vggnumpy.color_control import controlled, recolored
 from vggnumpy.errors import InputError
 from vggnumpy.estimate import transfer_bytes
 from vggnumpy.feature_size import check_fine
@@ -20,12 +19,12 @@ from vggnumpy.formats.style_file import ready_styles, style_network
 from vggnumpy.images import MIN_SIDE, fit_size, read_image
 from vggnumpy.multiscale import MultiscaleStyle
 from vggnumpy.nets import Network
-from vggnumpy.nets.masks import WAYS
 from vggnumpy.ops.geometry import Sides
+from vggnumpy.overrides import check_used, overridden
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.regions import Regions
 from vggnumpy.spatial import Placement, content_masks, recolored_content, style_masks
-from vggnumpy.style_terms import check_style_loss
+from vggnumpy.style_terms import loss_without_gpu
 from vggnumpy.system import available_memory
 
 Image = str | Path | np.ndarray
@@ -95,16 +94,19 @@ def plan_transfer(
     placement: Placement | None = None,
     fine_style: Image | None = None,
     backend: Backend = NUMPY,
+    or_cpu: bool = False,
     **overrides: Any,
 ) -> Plan:
     """Read and check everything that a transfer needs; the parameters are those of `transfer`, and the backend.
+
+    With `or_cpu` the CPU takes over where the style loss is none that a GPU computes; the plan says so.
 
     Raises
     ------
     InputError
         If a picture, network, layer, preset or setting cannot be used.
     """
-    chosen = _override(preset(settings) if isinstance(settings, str) else settings, overrides)
+    chosen = overridden(preset(settings) if isinstance(settings, str) else settings, overrides)
     if seed < 0:
         raise InputError(f"the seed must not be negative, got {seed}")
     given = list(style) if isinstance(style, (list, tuple)) else [style]
@@ -117,6 +119,8 @@ def plan_transfer(
         network = replace(network, pad_mode=chosen.pad_mode)
     shared = [layer for layer in ready[0].layers if all(layer in one.layers for one in ready)] if ready else None
     chosen = choose_layers(chosen, network, shared)
+    given_too = {"strength": chosen.strength, "fine_style": fine_style}
+    check_used({**overrides, **given_too}, chosen, placement is not None)
     wanted = (*(chosen.content_layers or {}), *(chosen.style_layers or {}), *(chosen.patch_layers or {}))
     layers = {network.layer_name(layer) for layer in wanted}
     lean = network.without_classifier()
@@ -134,10 +138,12 @@ def plan_transfer(
     fine = [recolored(one, styles, _shares(style_weights, len(styles))) for one in fine]
     sizes = scale_sizes(content_pixels.shape[0], content_pixels.shape[1], size, chosen.scales, chosen.coarsest)
     sizes = sizes[-chosen.iterations :]  # fewer iterations than scales: the coarsest are left out
+    kind = loss_without_gpu(chosen.style_loss, bool(chosen.patch_layers))
+    if kind and backend is not NUMPY:
+        if chosen.precision != "fp32" or not or_cpu:
+            raise InputError(f"the style loss {kind} is computed on the CPU only, in fp32: use device cpu")
+        backend = NUMPY
     _check_memory(network, chosen, styles, sizes[-1], backend, placement is not None)
-    if backend is not NUMPY and (chosen.style_loss != "gram" or chosen.patch_layers):
-        kind = "patches" if chosen.patch_layers else chosen.style_loss
-        raise InputError(f"the style loss {kind} is computed on the CPU only: use device cpu")
     if chosen.precision != "fp32" and backend is NUMPY:
         raise InputError(f"precision {chosen.precision} needs a CUDA GPU: use precision fp32, or device cuda")
     if placement is not None and chosen.color == "recolor":
@@ -227,40 +233,6 @@ def scale_sizes(
     return sizes[::-1]
 
 
-def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
-    known = [name for name in vars(settings) if name != "source"]
-    for name in overrides:
-        if name not in known:
-            raise InputError(f"setting {name!r} is unknown; expected one of {', '.join(known)}")
-    chosen = replace(settings, **overrides)
-    if chosen.iterations < 1:
-        raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
-    weights = {"variation": chosen.variation, "size penalty": chosen.size_penalty}
-    for layers in (chosen.content_layers, chosen.style_layers, chosen.patch_layers):
-        weights.update({f"weight of layer {layer}": weight for layer, weight in (layers or {}).items()})
-    for name, weight in weights.items():
-        if not 0 <= weight <= float(np.finfo(np.float32).max):
-            raise InputError(f"the {name} must be a finite number, not negative, got {weight}")
-    if not isinstance(chosen.start, (str, Path)):
-        raise InputError("start must be content, noise, style or the path of an image")
-    if chosen.color not in COLORS:
-        raise InputError(f"the colours must be one of {', '.join(COLORS)}, got {chosen.color!r}")
-    if chosen.precision not in PRECISIONS:
-        raise InputError(f"the precision must be one of {', '.join(PRECISIONS)}, got {chosen.precision!r}")
-    check_style_loss(chosen.style_loss, bool(chosen.patch_layers), chosen.radius, chosen.style_scale)
-    if chosen.mask_way not in WAYS:
-        raise InputError(f"masks are carried to layers by one of {', '.join(WAYS)}, got {chosen.mask_way!r}")
-    if not 0 <= chosen.feather <= 1:
-        raise InputError(f"the feather must be a part of the picture's long side from 0 to 1, got {chosen.feather}")
-    if chosen.margin < 0:
-        raise InputError(f"the margin must not be negative, got {chosen.margin}")
-    if chosen.strength is not None and not 0 < chosen.strength < np.inf:
-        raise InputError(f"the strength must be a positive number, such as 0.1, 1 or 10, got {chosen.strength}")
-    if not 0 < chosen.style_scale < np.inf:
-        raise InputError(f"the style scale must be a positive number, got {chosen.style_scale}")
-    return chosen
-
-
 def _pixels(image: Image) -> np.ndarray:
     """Return a picture as float32 pixels, reading it if a path is given."""
     if not isinstance(image, np.ndarray):
@@ -339,14 +311,17 @@ def _check_memory(
     needed, available = _bytes_at(net, settings, styles, shape, backend, regions), free_memory(backend)
     if available is None or needed <= available:
         return
+    smallest = -(-MIN_SIDE * max(shape) // min(shape))  # so that the short side has 16 pixels
     fitting = int(max(shape) * (available / needed) ** 0.5)
-    while fitting > MIN_SIDE and (
+    while fitting >= smallest and (
         _bytes_at(net, settings, styles, fit_size(*shape, fitting), backend, regions) > available
     ):
         fitting = fitting * 31 // 32
+    fits = fitting >= smallest
+    advice = f"use a size of {fitting} or less" if fits else "no size fits: use a smaller network or style scale"
     raise InputError(
         f"a picture of {shape[1]}×{shape[0]} pixels needs about {needed / 1e9:.1f} GB of memory, and "
-        f"{available / 1e9:.1f} GB are free; use a size of {fitting} or less"
+        f"{available / 1e9:.1f} GB are free; {advice}"
     )
 
 

@@ -23,6 +23,7 @@ receptive fields of a network to see strokes, and not only the grain of the pain
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,14 @@ from vggnumpy.images import MIN_SIDE, fit_size, resize
 from vggnumpy.losses import gram_statistics
 from vggnumpy.measures import color_distance, ssim
 from vggnumpy.nets import Network
+from vggnumpy.overrides import check_style_scale
 from vggnumpy.presets import choose_layers, preset
 
 STANDARD_SIZE = 256
 """Long side that pictures are brought to before they are compared, in pixels."""
 
-_SKEW = 0.03  # by how much a result's proportions may differ from the content's: rounding, or a crop to multiples of 16
+_SKEW = 0.03  # by how much a result's proportions may differ from the content's, such as by a crop to multiples of 16
+_ROUNDED = 1.0  # pixels by which its short side may: a long side of 24 and a short one of 15.5, rounded, are 3 % off
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class Judge:
     Raises
     ------
     InputError
-        If a picture is not H×W×3, or the network has none of the usual layers, or the style no features at one.
+        If a picture is not H×W×3, the style scale is out of range, the network has none of the usual layers, or the
+        style no features at one.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class Judge:
     ):
         if size < MIN_SIDE:
             raise InputError(f"pictures are compared at a long side of {MIN_SIDE} pixels at least, got {size}")
+        check_style_scale(style_scale)
         self.net = (load_network("builtin") if net is None else net).with_pooling("average")
         self.layers = [
             self.net.layer_name(key) for key in choose_layers(preset("default"), self.net).style_layers or {}
@@ -158,7 +163,8 @@ class Judge:
         """
         pixels = _picture(image)
         (height, width), (rows, columns) = self._proportions, pixels.shape[:2]
-        if not 1 / (1 + _SKEW) < (rows * width) / (columns * height) < 1 + _SKEW:
+        skew = abs(math.log((rows * width) / (columns * height)))
+        if skew > max(math.log1p(_SKEW), math.log1p(_ROUNDED / min(rows, columns))):
             raise InputError(
                 f"a result must have the proportions of the content, {width}×{height} pixels; found {columns}×{rows}"
             )

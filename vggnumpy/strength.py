@@ -95,17 +95,13 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     Raises
     ------
     InputError
-        If there is nothing to balance: no content, no style, or nothing painted.
+        If the content has the whole style already.
     KeyboardInterrupt
         If a trial is interrupted: there is no picture worth keeping yet.
     """
     settings = plan.settings
     if settings.strength is None:
         return plan
-    if not any((settings.content_layers or {}).values()) or not any((settings.style_layers or {}).values()):
-        raise InputError("a strength balances content and style: give layers and weights for both")
-    if settings.color == "recolor":
-        raise InputError("a strength has no meaning where nothing is painted: leave it or the color recolor out")
     height, width = plan.content.shape[:2]
     smallest = -(-MIN_SIDE * max(height, width) // min(height, width))  # so that the short side has 16 pixels
     shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))

@@ -17,6 +17,8 @@ from vggnumpy.terms import LayerTerm
 STYLE_LOSSES = ("gram", "self-convolution", "autocorrelation", "local", "covariation", "patches")
 ALIGNED = ("self-convolution", "autocorrelation", "local")
 """Those that compare place with place: the style picture is brought to the content's size and proportions."""
+WINDOWED = ("local", "covariation")
+"""Those that look through windows, whose radius is chosen."""
 _COMPONENTS = 4  # principal components of the content that ``covariation`` looks at
 
 
@@ -47,6 +49,19 @@ def check_style_loss(kind: str, patches: bool, radius: int, style_scale: float) 
             f"the style loss {kind} compares place with place, with the style picture at the result's size: it goes "
             f"with a style scale of 1 alone, got {style_scale}"
         )
+
+
+def loss_without_gpu(kind: str, patches: bool) -> str | None:
+    """Return the style loss that keeps a transfer on the CPU, or None if a GPU can compute it: Gram matrices alone.
+
+    Parameters
+    ----------
+    kind : str
+        The style loss.
+    patches : bool
+        Whether patches are matched besides.
+    """
+    return "patches" if patches else None if kind == "gram" else kind
 
 
 @dataclass

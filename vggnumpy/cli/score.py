@@ -88,7 +88,6 @@ def _add_score_transfer(measures: Any) -> None:
 
 def _transfer(arguments: argparse.Namespace) -> int:
     from vggnumpy import report
-    from vggnumpy.errors import InputError
     from vggnumpy.evaluate import class_scores, score_table
     from vggnumpy.formats.load import load_network
     from vggnumpy.images import read_image
@@ -97,8 +96,6 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         report.check_plot(arguments.plot, [arguments.content, arguments.style, *arguments.results])
     content, style = read_image(arguments.content), read_image(arguments.style)
-    if not 0 < arguments.style_scale < float("inf"):
-        raise InputError(f"the style scale must be a positive number, got {arguments.style_scale}")
     judge = Judge(content, style, load_network(arguments.weights), arguments.size, arguments.style_scale)
     classifier = load_network(arguments.classifier) if arguments.classifier else None
     names = [arguments.content, *arguments.results]
