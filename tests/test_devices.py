@@ -118,7 +118,8 @@ def test_blocks_and_structs():
 
 
 @pytest.mark.parametrize(("capability", "target"), [("90", "sm_90a"), ("80", "sm_80"), ("120", "sm_120")])
-def test_a_kernel_is_compiled_for_its_gpu_and_launched_with_what_cupy_takes(monkeypatch, capability, target):
+def test_a_kernel_is_compiled_for_its_gpu_and_launched_with_what_cupy_takes(monkeypatch, tmp_path, capability, target):
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
     options, opted, launched, loaded = [], [], [], []
     nvrtc = SimpleNamespace(
         NVRTCError=RuntimeError,
@@ -128,6 +129,7 @@ def test_a_kernel_is_compiled_for_its_gpu_and_launched_with_what_cupy_takes(monk
         getCUBIN=lambda program: b"cubin",
         getLoweredName=lambda program, expression: f"lowered {expression}",
         destroyProgram=lambda program: None,
+        getVersion=lambda: (13, 0),
     )
 
     class Function:
@@ -153,18 +155,27 @@ def test_a_kernel_is_compiled_for_its_gpu_and_launched_with_what_cupy_takes(monk
             funcSetAttribute=lambda *given: opted.append(given),
         ),
     )
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda, ndarray=np.ndarray))
     backend._compile_for.cache_clear()
     try:
         launch = backend._cuda_kernel("ops/relu.cu", "some<float>")
         assert backend._cuda_kernel("ops/relu.cu", "some<float>") is launch  # compiled once
+        backend._compile_for.cache_clear()
+        again = backend._cuda_kernel("ops/relu.cu", "some<float>")  # as in another process: it is on the disk
+        assert again is not launch and len(options) == 1 and loaded == [b"cubin", "lowered some<float>"] * 2
+        for name, version in (("other<float>", (13, 0)), ("some<float>", (13, 1))):
+            nvrtc.getVersion = lambda version=version: version
+            backend._compile_for.cache_clear()
+            backend._cuda_kernel("ops/relu.cu", name)
     finally:
         backend._compile_for.cache_clear()
-    (given,) = options
-    assert f"-arch={target}" in given and loaded == [b"cubin", "lowered some<float>"]
+    assert all(f"-arch={target}" in given for given in options) and len(options) == 3
     array = np.zeros(3)
     for shared in (0, 48 << 10, 100 << 10, 64 << 10, 120 << 10):
         launch((1,), (32,), (array, None, np.int64(4)), shared)
     assert opted == [(7, 8, 100 << 10), (7, 8, 120 << 10)]
     _, _, args, _ = launched[0]
     assert args[0] is array and args[1] == 0 and args[1].dtype == np.uintp and args[2] == 4
+    with pytest.raises(ValueError, match=r"some<float> of ops/relu.cu knows no strides: arrays must be in C order"):
+        launch((1,), (32,), (np.zeros((3, 2)).T,))
+    assert len(launched) == 5

@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import numpy as np
 
 from vggnumpy.errors import InputError
+from vggnumpy.kernel_cache import compiled_once
 from vggnumpy.sources import read_source
 
 P = ParamSpec("P")
@@ -109,19 +110,25 @@ def _cuda_kernel(source: str, expression: str) -> Kernel:
 def _compile_for(device: int, source: str, expression: str) -> Kernel:
     """Compile one instance of a kernel by NVRTC and load it on a device, which is the current one.
 
-    CuPy's own `RawModule` would do, but for Hopper's warpgroup instructions: they need the target ``sm_90a``, and it
-    only ever asks for ``sm_90``.
+    CuPy's own `RawModule`, which has a cache on disk, would do but for Hopper's warpgroup instructions: they need the
+    target ``sm_90a``, and it only ever asks for ``sm_90``.  It would also flush denormal numbers to zero.
     """
-    cuda = _cupy().cuda
+    cupy = _cupy()
+    cuda = cupy.cuda
     capability = cuda.Device(device).compute_capability
+    target = "90a" if capability == "90" else capability
+    key = read_source(source), expression, *_options(target), str(cuda.nvrtc.getVersion())
+    cubin, name = compiled_once(lambda: compile_source(source, expression, target), *key)
     module = cuda.function.Module()
-    cubin, name = compile_source(source, expression, "90a" if capability == "90" else capability)
     module.load(cubin)
     compiled = module.get_function(name)
     opted_in = 48 << 10  # what every kernel may use of shared memory unless it asks for more
 
     def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared_mem: int = 0) -> None:
         nonlocal opted_in
+        for array in args:
+            if isinstance(array, cupy.ndarray) and not array.flags.c_contiguous:
+                raise ValueError(f"{expression} of {source} knows no strides: arrays must be in C order")
         if shared_mem > opted_in:
             attribute = cuda.driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             cuda.driver.funcSetAttribute(compiled.ptr, attribute, shared_mem)
@@ -131,10 +138,13 @@ def _compile_for(device: int, source: str, expression: str) -> Kernel:
     return launch
 
 
+def _options(capability: str) -> tuple[str, ...]:
+    """Return NVRTC's options."""
+    return f"-arch=sm_{capability}", "-std=c++17", "-lineinfo"
+
+
 def compile_source(source: str, expression: str, capability: str) -> tuple[bytes, str]:
     """Compile one instance of a kernel for a compute capability, such as ``"90a"``; this needs CuPy but no GPU.
-
-    Nothing is kept on disk, so every process compiles what it uses: CuPy's cache belongs to its `RawModule`.
 
     Returns
     -------
@@ -147,7 +157,7 @@ def compile_source(source: str, expression: str, capability: str) -> tuple[bytes
     try:
         nvrtc.addNameExpression(program, expression)
         try:
-            nvrtc.compileProgram(program, (f"-arch=sm_{capability}", "-std=c++17", "-lineinfo"))
+            nvrtc.compileProgram(program, _options(capability))
         except nvrtc.NVRTCError:
             log = nvrtc.getProgramLog(program)
             raise RuntimeError(f"{expression} of {source} does not compile for sm_{capability}:\n{log}") from None
