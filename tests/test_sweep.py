@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vggnumpy import sweep
+from vggnumpy.backend import NUMPY
 from vggnumpy.cli import main
 from vggnumpy.errors import InputError
 from vggnumpy.formats.weights import write_weights
@@ -84,6 +86,16 @@ def test_what_cannot_be_scored_hangs_in_the_grid_all_the_same(folder, capsys):
     assert record["scored"] == {"network": "builtin", "size": 256}
     assert [cell["score"] for cell in record["cells"]] == [None, None] and (folder / "grid.png").is_file()
     assert "02_iterations=2.png has no score: long side 256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("devices", "jobs"), [(None, 1), ("cpu", 3), ("cpu,cuda:1", 1)])
+def test_a_gpu_paints_one_cell_at_a_time(monkeypatch, devices, jobs):
+    gpu = object()
+    monkeypatch.setattr(sweep, "select_device", lambda device: NUMPY if device == "cpu" else gpu)
+    monkeypatch.setattr(sweep, "cores", lambda: 3)
+    options = {"iterations": ["1", "2"], "seed": ["1", "2"], **({"device": devices.split(",")} if devices else {})}
+    grid = plan_sweep("photo.png", ["painting.png"], options, Path("cells"))
+    assert sweep.default_jobs([cell for row in grid.cells for cell in row]) == jobs
 
 
 def test_a_failure_and_ctrl_c_leave_the_other_cells(folder):

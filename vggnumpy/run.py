@@ -148,11 +148,14 @@ def run_transfer(
         placement=placement,
         fine_style=fine_style,
         backend=backend,
+        or_cpu=device == "auto",
         **(overrides or {}),
     )
     if check:
         return 0
-    if backend is not NUMPY:
+    if plan.backend is not backend:
+        _say("device: the CPU, which alone computes this style loss")
+    elif backend is not NUMPY:
         _say("device: a GPU, whose code has not run on hardware yet; if a result looks wrong, use --device cpu")
     _say(f"network: {plan.net.name} ({plan.net.provenance.get('source', 'unknown source')})")
     if not plan.net.provenance.get("trained", True):
@@ -178,7 +181,7 @@ def run_transfer(
         "preset": preset,
         "regions": None if placement is None else _described(placement, styles),
         "settings": result.settings,
-        "device": backend.name,
+        "device": plan.backend.name,
         "message": result.message,
         "interrupted": result.interrupted,
         "terms": result.terms,

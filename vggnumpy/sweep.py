@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vggnumpy.backend import NUMPY, select_device
 from vggnumpy.engine.threads import cores
 from vggnumpy.errors import InputError
 
@@ -106,6 +107,23 @@ def plan_sweep(content: str, styles: Sequence[str], options: Mapping[str, Sequen
     rows = [cells[begin : begin + len(columns)] for begin in range(0, len(cells), len(columns))]
     heads = [", ".join(f"{key} {value}" for key, value in row[0].label.items() if key != across) for row in rows]
     return Grid(rows, heads, columns)
+
+
+def default_jobs(cells: Sequence[Cell]) -> int:
+    """Return how many transfers run at a time: as many as there are cores, but on a GPU one, which fills it alone.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+
+    Raises
+    ------
+    InputError
+        If one of their devices cannot be used.
+    """
+    devices = {cell.options.get("device", "auto") for cell in cells}
+    on_gpu = any(select_device(device) is not NUMPY for device in devices)
+    return 1 if on_gpu else min(cores(), len(cells))
 
 
 def run_cells(

@@ -83,7 +83,8 @@ class TransferResult:
     terms : dict
         Name of each term of the objective → its value at the end; empty if interrupted.
     settings : dict
-        Every setting, with layers and sizes as used.
+        Every setting, with layers and sizes as used.  What of it `Settings` has is enough to repeat the run: with a
+        strength the content's weights are those that were found for it, and `balanced` says so.
     network : dict
         Name and provenance of the network.
     message : str
@@ -148,7 +149,8 @@ def transfer(
         A picture that the shallower half of the style layers, grain and strokes, comes from in place of `style`; its
         colours are matched to those of `style` first.  See `vggnumpy.feature_size`.
     device : str
-        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`.
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"auto"``, see `vggnumpy.backend.select_device`;
+        ``"auto"`` leaves style losses other than Gram matrices to the CPU.
     callback : callable, optional
         Called with a `Progress` after each accepted iteration.
     **overrides
@@ -179,6 +181,7 @@ def transfer(
         placement=placement,
         fine_style=fine_style,
         backend=select_device(device),
+        or_cpu=device == "auto",
         **overrides,
     )
     return paint(plan, callback)
@@ -197,9 +200,12 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None, steer:
         Given the plan and the picture after each size but the last, returns the plan to go on with.
     """
     if plan.settings.strength is not None:
-        rounds, steer = steered(plan, balanced(plan, paint))
+        chosen = balanced(plan, paint)
+        rounds, steer = steered(plan, chosen)
         result = paint(rounds, callback, steer)
-        return replace(result, settings={**result.settings, "strength": plan.settings.strength})
+        # What the trials have found, and not what it was corrected to later: from there all of it can be repeated.
+        settings = replace(chosen.settings, strength=plan.settings.strength, balanced=True)
+        return replace(result, settings={**result.settings, **settings.to_dict()})
     settings, pixels = plan.settings, plan.start
     net = network_on(plan.net, plan.backend)
 

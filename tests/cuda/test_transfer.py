@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vggnumpy.run  # noqa: F401
-from vggnumpy import transfer
+from vggnumpy import strength, transfer
 from vggnumpy.backend import NUMPY, array_module, backend_of, select_device
 from vggnumpy.cli import main
 from vggnumpy.formats.weights import write_weights
@@ -101,7 +101,7 @@ def cuda(request, monkeypatch):
     if request.param == "emulator" and emulator.available:
         with emulator.emulated() as backend:
             for module in ("run", "transfer"):
-                chosen = {"cpu": NUMPY, "cuda": backend}
+                chosen = {"cpu": NUMPY, "cuda": backend, "auto": backend}
                 monkeypatch.setattr(sys.modules[f"vggnumpy.{module}"], "select_device", chosen.__getitem__)
             yield backend
         return
@@ -147,3 +147,105 @@ def test_the_command(cuda, tmp_path: Path, capsys):
     assert main([*command, *options, "--estimate"]) == 0
     printed = capsys.readouterr()
     assert "time: unknown on a GPU" in printed.out and printed.err.startswith("device: a GPU, whose code has not run")
+
+
+def square_mask(shape):
+    """Return a mask of two regions: a dark square in a light picture."""
+    mask = np.full((*shape[:2], 3), 255, "uint8")
+    mask[shape[0] // 4 : 3 * shape[0] // 4, shape[1] // 4 : 3 * shape[1] // 4] = 0
+    return mask
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write two pictures, their masks and a network; return their paths by name."""
+    for name, pixels in (("content", CONTENT), ("style", STYLE)):
+        write_image(tmp_path / f"{name}.png", pixels.astype("uint8"))
+        write_image(tmp_path / f"{name}_mask.png", square_mask(pixels.shape))
+    blocks = ((conv(f"conv{i}_1", 16), relu(f"relu{i}_1"), pool(f"pool{i}")) for i in (1, 2, 3))
+    layers = [layer for block in blocks for layer in block]
+    write_weights(tmp_path / "net.h5", random_network(chain(layers), rng=0, dtype="float32"))
+    return {path.stem: str(path) for path in tmp_path.iterdir()} | {"out": str(tmp_path / "out.png")}
+
+
+QUICK = ["--iterations", "2", "--size", "32"]
+LAYERS = ["--content-layers", "relu2_1=0.01", "--style-layers", "relu1_1,relu3_1"]
+
+
+def run(files, *more, device="auto"):
+    """Paint by the command; return its exit code."""
+    command = ["transfer", files["content"], files["style"], "-o", files["out"], "--weights", files["net"]]
+    return main([*command, *QUICK, *LAYERS, "--device", device, *more])
+
+
+def record(files):
+    return json.loads(Path(files["out"]).with_suffix(".json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["self-convolution", "covariation", "patches"])
+def test_auto_leaves_other_style_losses_to_the_cpu(cuda, files, capsys, kind):
+    assert run(files, "--style-loss", kind) == 0
+    words = capsys.readouterr().err
+    assert words.startswith("device: the CPU, which alone computes this style loss\n") and "hardware" not in words
+    assert record(files)["device"] == "numpy"
+    result = transfer(CONTENT, STYLE, net=network("float32"), device="auto", style_loss=kind, **SMALL)
+    assert len(result.history) == 4
+
+
+def test_a_doodle_of_patches_is_left_to_the_cpu(cuda, files):
+    maps = [files["style_mask"], files["content_mask"]]
+    options = ["-o", files["out"], "--weights", files["net"], "--size", "32", "--iterations", "2"]
+    command = ["doodle", files["style"], *maps, *options]
+    for form, where in (("both", "numpy"), ("regions", "cuda")):
+        assert main([*command, "--form", form]) == 0
+        assert record(files)["device"] == where
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ((), "the style loss local is computed on the CPU only, in fp32: use device cpu"),
+        (("--precision", "tf32"), "the style loss local is computed on the CPU only, in fp32: use device cpu"),
+    ],
+)
+def test_cuda_asked_for_is_refused_where_it_cannot_be(cuda, files, capsys, options, found):
+    device = "auto" if options else "cuda"
+    assert run(files, "--style-loss", "local", *options, device=device) == 2
+    assert capsys.readouterr().err == f"vggnumpy: error: {found}\n" and not Path(files["out"]).exists()
+
+
+def both(files, *more):
+    """Paint on the CPU and on the GPU; return both pictures and records."""
+    found = []
+    for device in ("cpu", "cuda"):
+        assert run(files, *more, device=device) == 0
+        found.append((read_image(files["out"]), record(files)))
+    assert [one["device"] for _, one in found] == ["numpy", "cuda"]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["masks", "fine style", "strength", "strength with masks"])
+def test_what_a_gpu_does_besides(cuda, files, kind, monkeypatch):
+    monkeypatch.setattr(strength, "TRIALS", 2)
+    monkeypatch.setattr(strength, "TRIAL_ITERATIONS", 2)
+    masks = ["--content-mask", files["content_mask"], "--style-mask", files["style_mask"]]
+    options = {
+        "masks": masks,
+        "fine style": ["--fine-style", files["content"]],
+        "strength": ["--strength", "1"],
+        "strength with masks": ["--strength", "1", *masks],
+    }
+    (own, own_record), (there, found) = both(files, *options[kind])
+    np.testing.assert_allclose(there.astype(int), own.astype(int), rtol=0, atol=2)
+    assert found["terms"] == pytest.approx(own_record["terms"], rel=1e-2)
+
+
+def test_a_style_file(cuda, files, tmp_path):
+    style = str(tmp_path / "style.h5")
+    computed = ["style", "compute", files["style"], "-o", style, "--weights", files["net"], "--size", "32"]
+    assert main(computed) == 0
+    (own, _), (there, _) = both({**files, "style": style})
+    np.testing.assert_allclose(there.astype(int), own.astype(int), rtol=0, atol=1)
+    shown = ["style", "paint", style, "-o", files["out"], "--weights", files["net"], *QUICK]
+    before = emulator.launches()
+    assert main(shown) == 0 and emulator.launches() == before  # on the CPU: styles know of no device

@@ -54,7 +54,7 @@ ORDERS = ("forward", "reversed")
 # What the modules may use; only names that CuPy has too may be added.
 FUNCTIONS = (
     "abs arange argsort asarray ascontiguousarray broadcast_to ceil concatenate copyto dot einsum empty empty_like exp "
-    "full isfinite log matmul maximum mean minimum multiply ones ones_like pad sign sqrt square stack sum "
+    "full isfinite log matmul maximum mean minimum multiply nonzero ones ones_like pad sign sqrt square stack sum "
     "take_along_axis where zeros zeros_like"
 ).split()
 METHODS = "all any argmax astype copy dot fill max mean min ravel reshape sum transpose view".split()
@@ -115,7 +115,7 @@ def wrap(value):
     """Return what NumPy gave as an array on the device."""
     if isinstance(value, (np.ndarray, np.generic)):
         return EmulatedArray(np.asarray(value))
-    return [wrap(part) for part in value] if isinstance(value, list) else value
+    return type(value)(wrap(part) for part in value) if type(value) in (tuple, list) else value
 
 
 def unwrap(value):

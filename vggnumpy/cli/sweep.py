@@ -38,7 +38,9 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
     parser.add_argument("style", metavar="STYLE", nargs="+", help="pictures to take the style from, each alone")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the grid to write, a PNG file")
-    parser.add_argument("--jobs", type=int, metavar="N", help="transfers at a time (default: as many as cores)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="transfers at a time (default: as many as cores; 1 on a GPU)"
+    )
     parser.set_defaults(swept={})
     known = argparse.ArgumentParser(add_help=False)
     add_transfer_options(known)
@@ -69,11 +71,10 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vggnumpy import report
-    from vggnumpy.engine.threads import cores
     from vggnumpy.errors import InputError
     from vggnumpy.files import check_output
     from vggnumpy.images import read_image
-    from vggnumpy.sweep import plan_sweep, run_cells
+    from vggnumpy.sweep import default_jobs, plan_sweep, run_cells
 
     out = Path(arguments.output)
     report.check_plot(out, [arguments.content, *arguments.style])
@@ -92,7 +93,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         raise
     for cell in cells:
         cell.picture.unlink(missing_ok=True)  # of an older sweep: it could be taken for one of this
-    jobs = min(arguments.jobs or cores(), len(cells))
+    jobs = min(arguments.jobs, len(cells)) if arguments.jobs else default_jobs(cells)
     with tqdm(total=len(cells), unit="picture", dynamic_ncols=True, disable=None) as bar:
         failed, interrupted = run_cells(cells, jobs, lambda cell: bar.update())
     size, scores = _scores(arguments.content, [cell for cell in cells if cell.picture.is_file()])
