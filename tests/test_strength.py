@@ -1,5 +1,6 @@
 """One number for how strongly a picture is painted: what it means, how its weights are found, what it leaves alone."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from vggnumpy.errors import InputError
 from vggnumpy.images import resize
 from vggnumpy.nets import architecture, random_network
 from vggnumpy.plan import plan_transfer
+from vggnumpy.presets import Settings, preset
 from vggnumpy.scores import Judge
 from vggnumpy.strength import TOLERANCE, TRIALS, balanced, factor_for, share_of, steered
 from vggnumpy.transfer import TransferResult, paint, transfer
@@ -107,6 +109,18 @@ def test_a_stronger_picture_has_smaller_content_weights_and_repeats_to_the_bit(q
     assert weak.settings["content_layers"]["relu1_1"] > 2 * strong.settings["content_layers"]["relu1_1"]
     assert strong.settings["strength"] == 10
     assert np.array_equal(strong.image, again.image)
+
+
+def test_a_run_s_settings_repeat_it_to_the_bit_and_without_trials(quick, monkeypatch):
+    monkeypatch.setattr("vggnumpy.strength._ROUND", 1)  # rounds, and corrections between them
+    first = transfer(CONTENT, STYLE, net=NET, size=32, iterations=4, strength=0.3, **LAYERS)
+    assert first.settings["balanced"] and first.settings["content_layers"] != LAYERS["content_layers"]
+    record = json.loads(json.dumps(first.settings))
+    settings = Settings(**{key: value for key, value in record.items() if key in vars(preset("default"))})
+    monkeypatch.setattr("vggnumpy.strength.factor_for", lambda *given: pytest.fail("a trial was painted"))
+    again = transfer(CONTENT, STYLE, net=NET, size=32, settings=settings)
+    assert np.array_equal(again.pixels, first.pixels)
+    assert json.loads(json.dumps(again.settings)) == record
 
 
 def test_what_a_judge_cannot_see_is_measured_by_the_transfer_s_own_terms(quick):

@@ -95,6 +95,9 @@ class Settings:
     strength : float or None
         How strongly the style is laid on, from 0.1 (hardly) over 1 to 10 (as strongly as it can be): the content's
         weights are multiplied by a factor that is found by trial, see `vggnumpy.strength`.  None takes them as given.
+    balanced : bool
+        Whether the content's weights are those that the strength asks for already, as in the record of a run: painted
+        from its settings a picture is the same to the bit, and no trials are made.
     precision : str
         On a GPU: ``"fp32"``, ``"tf32"`` or ``"bf16"``, see `vggnumpy.engine.cuda`.
     """
@@ -125,6 +128,7 @@ class Settings:
     first_step: float = 0.5
     color: str = "style"
     strength: float | None = None
+    balanced: bool = False
     precision: str = "fp32"
 
     def to_dict(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     Parameters
     ----------
     plan : Plan
-        With a strength.
+        With a strength; if it is `balanced` already, its weights are kept.
     paint : callable
         Carries out a plan; `vggnumpy.transfer.paint`.
 
@@ -102,6 +102,8 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
     settings = plan.settings
     if settings.strength is None:
         return plan
+    if settings.balanced:
+        return _weighed(plan, 1.0)
     height, width = plan.content.shape[:2]
     smallest = -(-MIN_SIDE * max(height, width) // min(height, width))  # so that the short side has 16 pixels
     shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))
