@@ -79,10 +79,17 @@ def test_other_widths_are_refused(pixels):
         feather(halves(4, 6, 3), pixels)
 
 
-def test_a_region_that_is_nowhere_heaviest_has_no_border():
-    weights = np.full((4, 5, 2), (0.7, 0.3), np.float32)
-    with pytest.raises(InputError, match="blue is nowhere the heaviest region"):
-        feather(Regions(weights, np.array([RED, BLUE], float), ("red", "blue")), 2)
+def test_a_region_that_is_nowhere_heaviest_keeps_the_weights_it_has():
+    """As a line of two pixels in a large mask, where a picture is painted small first."""
+    numbers = np.repeat((np.arange(40) >= 20).astype(int)[None], 20, axis=0)
+    numbers[:, 8] = 2
+    small = hard_regions(numbers, [RED, BLUE, GREEN]).resized((5, 10))
+    assert not (small.labels == 2).any()
+    soft = feather(small, 4)
+    assert np.array_equal(soft.weights[..., 2], small.weights[..., 2])
+    np.testing.assert_allclose(soft.weights.sum(axis=2), 1, atol=1e-6)
+    two = feather(hard_regions((np.arange(10) >= 5).astype(int) * np.ones((5, 1), int), [RED, BLUE]), 4).weights
+    np.testing.assert_allclose(soft.weights[..., :2], two * (1 - small.weights[..., 2:]), atol=1e-6)
 
 
 def test_taking_another_order():

@@ -202,6 +202,9 @@ def feather(regions: Regions, pixels: float) -> Regions:
     What is inside a region keeps its greatest weight there, so a spire thinner than the band is not lost, as it
     would be by blurring.  The picture's frame is no border.
 
+    A region that is nowhere the heaviest, as a thin line where the picture is painted small first, has no border: its
+    weights stay as they are, and the others share what it leaves of each position.
+
     Parameters
     ----------
     regions : Regions
@@ -222,13 +225,13 @@ def feather(regions: Regions, pixels: float) -> Regions:
     if not 0 <= pixels < float("inf"):
         raise InputError(f"feather: expected a width in pixels from 0 on, found {pixels}")
     labels = regions.labels
-    weights = np.empty(regions.weights.shape, np.float32)
-    for number in range(len(regions.names)):
+    weights = np.zeros(regions.weights.shape, np.float32)
+    borderless = np.setdiff1d(np.arange(weights.shape[2]), labels)
+    for number in np.unique(labels):
         inside = labels == number
-        if not inside.any():
-            raise InputError(f"feather: {regions.names[number]} is nowhere the heaviest region, so it has no border")
         weights[..., number] = inside if pixels == 0 else np.clip(0.5 + _signed_distance(inside) / pixels, 0, 1)
-    weights /= weights.sum(axis=2, keepdims=True)
+    weights *= (1 - regions.weights[..., borderless].sum(axis=2, keepdims=True)) / weights.sum(axis=2, keepdims=True)
+    weights[..., borderless] = regions.weights[..., borderless]
     return Regions(weights, regions.colors, regions.names)
 
 
