@@ -56,6 +56,19 @@ def test_adam_takes_its_papers_steps():
     assert w["w"][0] == pytest.approx(0.9 - 0.1 * m / np.sqrt(s))
 
 
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+def test_every_stretch_of_a_large_layer_is_stepped_alike(optimizer):
+    g = np.random.default_rng(0).standard_normal((300, 331), dtype="float32")
+    large, small = {"w": np.zeros_like(g)}, {str(i): np.zeros_like(row) for i, row in enumerate(g)}
+    whole, rows = optimizer(), optimizer()
+    for _ in range(2):
+        whole.step(large, {"w": g}, 0.1)
+        rows.step(small, {str(i): row for i, row in enumerate(g)}, 0.1)
+    assert np.array_equal(large["w"], np.stack(list(small.values())))
+    with pytest.raises(ValueError, match="one piece"):
+        whole.step({"w": g.T}, {"w": g.T}, 0.1)
+
+
 def test_the_one_cycle_rises_and_falls_to_nothing():
     rates = [rate_at("one-cycle", 0.2, step, 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.01) and max(rates) == rates[20] == pytest.approx(0.2) and rates[100] == 0

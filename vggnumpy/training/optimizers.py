@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 Gradients = dict[str, np.ndarray]
+_BLOCK = 1 << 15  # entries that are stepped at one time: temporaries stay in the cache, however large a layer is
 
 
 class Optimizer(Protocol):
@@ -33,11 +35,12 @@ class SGD:
 
     def step(self, weights: dict[str, np.ndarray], gradients: Gradients, rate: float) -> None:
         """Change the weights in place."""
-        for name, g in gradients.items():
-            v = self.state.setdefault(f"velocity/{name}", np.zeros_like(g))
-            v *= self.momentum
-            v += g
-            weights[name] -= (g + v * self.momentum) * rate
+        for name, gradient in gradients.items():
+            velocity = _kept(self.state, f"velocity/{name}", gradient)
+            for w, g, v in _blocks(weights[name], gradient, velocity):
+                v *= self.momentum
+                v += g
+                w -= (g + v * self.momentum) * rate
 
 
 class Adam:
@@ -56,15 +59,32 @@ class Adam:
         """Change the weights in place."""
         self.state["steps"] += 1
         t = int(self.state["steps"])
-        for name, g in gradients.items():
-            m = self.state.setdefault(f"mean/{name}", np.zeros_like(g))
-            s = self.state.setdefault(f"square/{name}", np.zeros_like(g))
-            m *= self.beta1
-            m += g * (1 - self.beta1)
-            s *= self.beta2
-            s += g * g * (1 - self.beta2)
-            size = np.sqrt(s / (1 - self.beta2**t)) + self.epsilon
-            weights[name] -= m * (rate / (1 - self.beta1**t)) / size
+        for name, gradient in gradients.items():
+            mean = _kept(self.state, f"mean/{name}", gradient)
+            square = _kept(self.state, f"square/{name}", gradient)
+            for w, g, m, s in _blocks(weights[name], gradient, mean, square):
+                m *= self.beta1
+                m += g * (1 - self.beta1)
+                s *= self.beta2
+                s += g * g * (1 - self.beta2)
+                size = np.sqrt(s / (1 - self.beta2**t)) + self.epsilon
+                w -= m * (rate / (1 - self.beta1**t)) / size
+
+
+def _kept(state: dict[str, np.ndarray], name: str, like: np.ndarray) -> np.ndarray:
+    """Return what is remembered under a name, zeros at first."""
+    if name not in state:
+        state[name] = np.zeros(like.shape, like.dtype)
+    return state[name]
+
+
+def _blocks(weights: np.ndarray, *others: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the same stretch of all arrays, one after the other; views, for `weights` at least."""
+    if not weights.flags.c_contiguous:
+        raise ValueError("weights must lie in memory in one piece to be changed in place")
+    flat = [array.reshape(-1) for array in (weights, *others)]
+    for start in range(0, weights.size, _BLOCK):
+        yield tuple(array[start : start + _BLOCK] for array in flat)
 
 
 def make_optimizer(name: str) -> Optimizer:
