@@ -1,5 +1,8 @@
 """The driver: scales, starts, styles, determinism, interruption."""
 
+import gc
+import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +12,7 @@ import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
 from vggnumpy.plan import canvas_sides, plan_transfer, scale_sizes
 from vggnumpy.presets import FAMILIES, PRESETS, choose_layers, preset
+from vggnumpy.scale import objective_at
 from vggnumpy.transfer import transfer
 
 NET = random_network(architecture("vgg19")[:12], rng=1)  # to relu3_1: quick
@@ -166,6 +170,24 @@ def test_a_picture_that_cannot_fit_into_memory_is_refused_before_any_work(monkey
     monkeypatch.setattr("vggnumpy.plan.available_memory", lambda: 1000)
     with pytest.raises(vn.InputError, match="no size fits: use a smaller network or style scale"):
         transfer(CONTENT, STYLE, net=NET, size=64)
+
+
+def test_the_memory_of_one_scale_is_free_before_the_next_is_taken(monkeypatch):
+    made, alive = [], []
+
+    def remembered(*arguments):
+        alive.append(sum(one() is not None for one in made))
+        objective = objective_at(*arguments)
+        made.append(weakref.ref(objective))
+        return objective
+
+    monkeypatch.setattr(sys.modules["vggnumpy.transfer"], "objective_at", remembered)
+    gc.disable()  # what waits for it takes memory as long
+    try:
+        transfer(CONTENT, STYLE, scales=2, **QUICK)
+    finally:
+        gc.enable()
+    assert alive == [0, 0]
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_said():

@@ -240,6 +240,7 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None, steer:
             pixels, message = to_host(result.x[inside]), str(result.message)
             objective(result.x)  # its last evaluation may have been a trial of the line search
             terms = {name: float(term.value) for name, term in objective.terms.items()}
+            objective.terms = {}  # they know their objective, and its memory is to be free at once
             if steer is not None and number < len(steps):
                 plan = steer(plan, pixels)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import emulator
@@ -80,6 +81,18 @@ def test_an_evaluation_brings_one_message_to_the_host(method):
             counts.append((emulator.synchronisations() - before, evaluations))
     (few, short), (many, long) = counts
     assert many - few == long - short > 0
+
+
+@needs_the_emulator
+def test_weights_in_another_order_are_put_in_c_order():
+    net = network("float32")
+    turned = {name: (np.asfortranarray(w), b[::-1]) for name, (w, b) in net.weights.items()}
+    with emulator.emulated() as cuda:
+        there = network_on(replace(net, weights=turned), cuda).weights
+        for name, parts in there.items():
+            for one, other in zip(parts, turned[name], strict=True):
+                assert one.flags.c_contiguous
+                np.testing.assert_array_equal(cuda.to_host(one), other)
 
 
 def test_a_network_moves_to_a_device_and_back(on_device):

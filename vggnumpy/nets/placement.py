@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from vggnumpy.backend import NUMPY, Backend, backend_of, to_host
 from vggnumpy.nets.network import Network
 
 
 def network_on(net: Network, backend: Backend) -> Network:
     """Return the same network with its weights as arrays of a backend, such as `select_device` returns.
+
+    On a device they are in C order, whatever they were: kernels know no strides.
 
     Parameters
     ----------
@@ -23,7 +27,7 @@ def network_on(net: Network, backend: Backend) -> Network:
     """
     if all(isinstance(part, backend.array_type) for parts in net.weights.values() for part in parts):
         return net
-    move = to_host if backend is NUMPY else lambda part: backend.xp.asarray(to_host(part))
+    move = to_host if backend is NUMPY else lambda part: backend.xp.asarray(np.ascontiguousarray(to_host(part)))
     return replace(net, weights={name: tuple(move(part) for part in parts) for name, parts in net.weights.items()})
 
 
