@@ -63,6 +63,7 @@ def test_another_pairing_is_taken(folder, capsys):
         ([*REGIONS, "--pairs", "0,0"], "each of the region numbers 0 to 1 once"),
         ([*REGIONS, "--pairs", "a"], "region numbers with commas"),
         ([*REGIONS, "--seed", "-1"], "must not be negative"),
+        (["regions", "one.png", *REGIONS[2:]], "one.png: expected"),
         ([*TRANSFER, "--style-mask", "style.png"], "give --content-mask"),
         ([*TRANSFER, "--regions", "2"], "give --content-mask"),
         ([*TRANSFER, "--content-mask", "content.png"], "flat colours"),

@@ -111,6 +111,14 @@ def test_the_drawing_shows_tints_and_numbers(net):
         draw_pairing(day[1:], day, content, style)
 
 
+def test_a_network_without_that_layer_has_one_of_its_own():
+    day, sky = landscape(96, 128, (120, 160, 230), (110, 100, 60), 0.3)
+    other = random_network("squeezenet1_1", rng=0)
+    assert iou(segment(day, other).regions.labels == 0, sky) > 0.9
+    with pytest.raises(InputError, match="has no layer relu3_1"):
+        segment(day, other, layer="relu3_1")
+
+
 def test_bad_requests_get_one_sentence(net):
     day, _ = landscape(60, 80, (120, 160, 230), (110, 100, 60), 0.3)
     for image, options, sentence in [
@@ -118,6 +126,7 @@ def test_bad_requests_get_one_sentence(net):
         (day, {"regions": 1}, "expected 2 to 8 regions to divide a picture into, found 1"),
         (day, {"regions": 9}, "found 9"),
         (day, {"layer": "relu9_1"}, "network random vgg16 has no layer relu9_1; name one of conv1_1, "),
+        (np.full((60, 80, 3), 97), {"what": "wall.png"}, r"wall.png: expected .* found one colour, \(97, 97, 97\)"),
     ]:
         with pytest.raises(InputError, match=sentence):
             segment(image, net, **options)

@@ -41,8 +41,9 @@ COLORS = np.array(
 )
 """What regions made from pictures are shown in, in order."""
 
-LAYER = "relu3_1"
-"""The layer whose features are looked at: deep enough to tell textures, fine enough (4 pixels) to place them."""
+LAYERS = ("relu3_1", "relu2", "conv2_relu_3x3", "fire2_concat")
+"""The layers whose features are looked at, by default the first that the network has: deep enough to tell textures,
+fine enough (4 pixels, 8 in AlexNet) to place them."""
 
 _COLOR, _POSITION, _FEATURES = 1.0, 1.0, 1.5  # weights of the three parts; results change little by half or double
 _COMPONENTS = 8
@@ -51,6 +52,7 @@ _WINDOW = 0.02  # radius of the guided filter's windows, of the long side
 _PENALTY = 10.0  # ε, in squared units of Lab
 _ISLAND = 0.005  # of the picture
 _TRIES = 8  # runs of k-means, of which the tightest is taken
+_ONE_COLOR = 1.0  # deviation of all colours together, in units of Lab, of a picture that has nothing to divide
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ def segment(
     image: ArrayLike,
     net: Network,
     regions: int = 2,
-    layer: str = LAYER,
+    layer: str | None = None,
     long_side: int = 256,
     rng: int | np.random.Generator = 0,
+    what: str = "the picture",
 ) -> Segments:
     """Divide a picture into regions.
 
@@ -93,12 +96,14 @@ def segment(
         Any that has the layer; its weights should be trained ones.
     regions : int
         How many, 2 to 8.  Two separate sky from ground, or a figure from what is behind it, most reliably.
-    layer : str
-        Whose features to look at.
+    layer : str, optional
+        Whose features to look at; by default the first of `LAYERS` that the network has.
     long_side : int
         The picture is looked at this small (a smaller one as it is); borders are drawn at its own size.
     rng : int or numpy.random.Generator
         The seed of k-means' starts.
+    what : str
+        What messages call the picture.
 
     Returns
     -------
@@ -108,13 +113,14 @@ def segment(
     ------
     InputError
         If the image is not H×W×3, the number of regions is not offered, the network has no such layer, or the picture
-        has not that many regions (it is of one colour, say).
+        is of one colour or has not that many regions.
     """
     pixels = np.asarray(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InputError(f"expected one picture H×W×3 to divide into regions, found shape {pixels.shape}")
+        raise InputError(f"{what}: expected one picture H×W×3 to divide into regions, found shape {pixels.shape}")
     if not 2 <= regions <= MOST_REGIONS:
         raise InputError(f"expected 2 to {MOST_REGIONS} regions to divide a picture into, found {regions}")
+    layer = layer or next((name for name in LAYERS if name in net.layers), LAYERS[0])
     if layer not in net.layers:
         raise InputError(f"network {net.name} has no layer {layer}; name one of {', '.join(net.layers)}")
     rng = np.random.default_rng(rng)
@@ -122,6 +128,9 @@ def segment(
     size = fit_size(height, width, min(long_side, max(height, width)))
     small = resize(pixels, size).clip(0, 255)
     lab = srgb_to_lab(small).astype(np.float64)
+    if lab.var(axis=(0, 1)).sum() < _ONE_COLOR**2:  # what a network makes of it is its padding
+        color = tuple(int(v) for v in np.rint(small.mean(axis=(0, 1))))
+        raise InputError(f"{what}: expected a picture to divide into {regions} regions, found one colour, {color}")
     features = _unit_features(small, net, layer)
     vectors = np.concatenate([_COLOR * _scaled(_blurred(lab, _BLUR)), _POSITION * _scaled(_places(size))], axis=2)
     components = resize(_components(_blurred(features, _BLUR)), size)
@@ -129,7 +138,7 @@ def segment(
     labels = _without_islands(_redrawn(labels, regions, lab, pixels))
     missing = regions - len(np.unique(labels))
     if missing:
-        raise InputError(f"{regions} regions were asked for, but the picture divides into {regions - missing} only")
+        raise InputError(f"{what} divides into {regions - missing} regions only, not {regions}: ask for fewer")
     return _described(labels, pixels, features)
 
 

@@ -59,7 +59,10 @@ def _regions(arguments: argparse.Namespace) -> int:
             raise InputError(f"{path} is an input and would be overwritten: name another output")
     net = load_network(arguments.weights) if arguments.weights else best_network()
     photo, painting = read_image(arguments.content), read_image(arguments.style)
-    mine, other = (segment(image, net, arguments.count, rng=arguments.seed) for image in (photo, painting))
+    mine, other = (
+        segment(image, net, arguments.count, rng=arguments.seed, what=path)
+        for image, path in ((photo, arguments.content), (painting, arguments.style))
+    )
     pairing = pair(mine, other) if arguments.pairs is None else arguments.pairs
     masks = [regions.picture() for regions in paired(mine, other, pairing)]
     drawings = [*masks, draw_pairing(photo, painting, mine, other, pairing)]  # all of them before the first is written
