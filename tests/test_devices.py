@@ -25,7 +25,11 @@ def backends_are_restored(monkeypatch):
 
 
 NO_GPU = {"is_available": lambda: False}
-TWO_GPUS = {"is_available": lambda: True, "runtime": SimpleNamespace(getDeviceCount=lambda: 2)}
+TWO_GPUS = {
+    "is_available": lambda: True,
+    "runtime": SimpleNamespace(getDeviceCount=lambda: 2),
+    "nvrtc": SimpleNamespace(getVersion=lambda: (13, 0)),
+}
 
 
 def cupy_with(monkeypatch, cuda):
@@ -54,6 +58,16 @@ def test_devices_without_a_gpu(monkeypatch):
     cupy_with(monkeypatch, NO_GPU)
     assert backend.select_device("cpu") is backend.NUMPY is backend.select_device("auto")
     with pytest.raises(InputError, match="'cuda' cannot be used because no CUDA GPU was found; use --device cpu"):
+        backend.select_device("cuda")
+
+
+def test_devices_without_a_compiler(monkeypatch):
+    def missing():
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13")
+
+    cupy_with(monkeypatch, {**TWO_GPUS, "nvrtc": SimpleNamespace(getVersion=missing)})
+    assert backend.select_device("auto") is backend.NUMPY
+    with pytest.raises(InputError, match="'cuda' cannot be used because CUDA's compiler NVRTC was not found"):
         backend.select_device("cuda")
 
 

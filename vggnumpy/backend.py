@@ -206,6 +206,10 @@ def _usable_cuda() -> tuple[Backend | None, str]:
         return None, "CuPy is not installed"
     if not cuda.xp.cuda.is_available():
         return None, "no CUDA GPU was found"
+    try:
+        cuda.xp.cuda.nvrtc.getVersion()
+    except (ImportError, OSError, RuntimeError):  # CuPy loads it when it is first used
+        return None, "CUDA's compiler NVRTC was not found (it comes with cupy-cuda12x[ctk] or cupy-cuda13x[ctk])"
     return cuda, ""
 
 
