@@ -70,3 +70,19 @@ def test_the_command_says_both_and_writes_nothing(tmp_path, monkeypatch, capsys)
     assert memory.startswith("memory: roughly 0.")
     assert seconds == "time: unknown for the style loss local"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["content.png", "style.png"]
+
+
+def test_what_a_strength_takes_is_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vggnumpy.strength.evaluation_seconds", lambda *given: 0.5)
+    for name in ("content.png", "style.png"):
+        write_image(name, np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype("uint8"))
+    command = ["transfer", "content.png", "style.png", "-o", "out.png", "--weights", "builtin", "--iterations", "5"]
+    said = []
+    for more in ([], ["--strength", "1"]):
+        assert main([*command, "--estimate", *more]) == 0
+        memory, seconds = capsys.readouterr().out.splitlines()
+        said.append((float(memory.split()[1]), float(seconds.split()[1]), seconds))
+    assert said[1][0] >= said[0][0] + 0.01  # the judge sees 80 × 60 pixels
+    assert said[1][1] >= said[0][1] + 8 * 40 * 0.5  # so many trials of so many iterations
+    assert "s of it for the strength" in said[1][2] and "strength" not in said[0][2]

@@ -98,6 +98,23 @@ def test_a_gpu_paints_one_cell_at_a_time(monkeypatch, devices, jobs):
     assert sweep.default_jobs([cell for row in grid.cells for cell in row]) == jobs
 
 
+def test_all_that_run_at_a_time_must_fit_into_memory_together(folder, monkeypatch, capsys):
+    from vggnumpy.plan import memory_needed, plan_transfer
+
+    small = memory_needed(plan_transfer("photo.png", "painting.png", net="net.h5", content_layers={}, size=32))
+    assert sweep.jobs_that_fit([3, 5, 4], 9, 3) == 2 and sweep.jobs_that_fit([3, 5, 4], 12, 3) == 3
+    assert sweep.jobs_that_fit([3, 5, 4], 2, 3) == 1 and sweep.jobs_that_fit([3, 5, 4], None, 3) == 3
+    monkeypatch.setattr("vggnumpy.plan.available_memory", lambda: 3 * small)  # of one transfer, and of no process
+    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    seen = []
+    monkeypatch.setattr(sweep, "run_cells", lambda cells, jobs, done: (seen.append(jobs), ({}, True))[1])
+    command = [*SWEEP, *QUICK, "--iterations", "1,2"]
+    assert main([*command, "--jobs", "2"]) == 2
+    assert "2 transfers at a time do not fit into memory together, 1 would: use --jobs 1" in capsys.readouterr().err
+    assert not seen and not (folder / "grid").exists()
+    assert main(command) == 130 and seen == [1]  # by default as many as fit
+
+
 def test_a_failure_and_ctrl_c_leave_the_other_cells(folder):
     options = {"weights": ["net.h5"], "size": ["32"], "iterations": ["1", "nonsense", "2"]}
     (first, wrong, last), = plan_sweep("photo.png", ["painting.png"], options, folder / "cells").cells  # fmt: skip

@@ -16,6 +16,8 @@ from vggnumpy.nets.tables import INPUT
 
 # L-BFGS holds ten pairs of vectors and eight more, three float32 numbers for a pixel in each.
 OPTIMIZER_BYTES = 28 * 12
+EVALUATIONS = 1.1
+"""Of the objective, for an iteration."""
 _PLANNED = 1 << 24  # pixels up to which a plan is made; it has a list of all blocks
 _WHOLE = 5  # arrays of a style layer's size: target, derivative and what a loss of whole feature maps has in work
 _TIMED = 256  # side of the image that is evaluated to see how fast the machine is
@@ -52,13 +54,13 @@ def evaluation_bytes(
         device = current_device(backend.xp)
         there = None if regions else cuda_plan_for(net, style, content, (height, width, 3), precision, device)
         if there is None:
-            return height * width * _reference_bytes_per_pixel(net, taps)
+            return height * width * reference_bytes_per_pixel(net, taps)
         return float(there.nbytes + sum(there.buffers[there.taps[layer].features].nbytes for layer in content))
     shrink = max(1.0, (height * width / _PLANNED) ** 0.5)
     small = int(height / shrink), int(width / shrink), 3
     plan = plan_for(net, taps, small) if net.dtype == np.float32 else None
     if plan is None:
-        return height * width * _reference_bytes_per_pixel(net, taps)
+        return height * width * reference_bytes_per_pixel(net, taps)
     targets = sum(np.prod(plan.features_shape(layer)) * net.dtype.itemsize for layer in content)
     return float(plan.fixed_bytes + shrink**2 * (plan.nbytes - plan.fixed_bytes + targets))
 
@@ -107,7 +109,7 @@ def evaluation_seconds(net: Network, taps: Iterable[str], shape: Sequence[int]) 
     return min(seconds) * shape[0] * shape[1] / (height * width)
 
 
-def _reference_bytes_per_pixel(net: Network, layers: set[str]) -> float:
+def reference_bytes_per_pixel(net: Network, layers: set[str]) -> float:
     """Return roughly how many bytes a pixel takes in the network's own passes, as measured on VGG-19 in float32.
 
     Five times the largest layer's features are in work at one time, and every loss layer keeps its features, target

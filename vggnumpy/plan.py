@@ -23,6 +23,7 @@ from vggnumpy.ops.geometry import Sides
 from vggnumpy.overrides import check_used, overridden
 from vggnumpy.presets import Settings, choose_layers, preset
 from vggnumpy.regions import Regions
+from vggnumpy.scores import STANDARD_SIZE, judge_bytes_per_pixel
 from vggnumpy.spatial import Placement, content_masks, recolored_content, style_masks
 from vggnumpy.style_terms import loss_without_gpu
 from vggnumpy.system import available_memory
@@ -280,7 +281,7 @@ def _start(
 
 
 def memory_needed(plan: Plan) -> float:
-    """Return how many bytes the last scale of a transfer takes, which is the most."""
+    """Return how many bytes the last scale of a transfer takes, which is the most, the judge of a strength included."""
     regions = plan.placement is not None
     return _bytes_at(plan.net, plan.settings, plan.styles, plan.sizes[-1], plan.backend, regions)
 
@@ -296,7 +297,11 @@ def _bytes_at(
     sizes = [style_size(settings, one, shape) for one in styles]
     style = [*dict.fromkeys([*style, *(net.layer_name(layer) for layer in settings.patch_layers or {})])]
     whole = settings.style_loss != "gram" or bool(settings.patch_layers)
-    return transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions, whole)
+    painting = transfer_bytes(net, content, style, canvas, sizes, backend, settings.precision, regions, whole)
+    if settings.strength is None or backend is not NUMPY:
+        return painting
+    judged = min(STANDARD_SIZE, max(shape)) * max(1, settings.style_scale)  # on the host, while the objective is there
+    return painting + judged**2 * judge_bytes_per_pixel()
 
 
 def free_memory(backend: Backend) -> int | None:

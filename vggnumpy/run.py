@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from vggnumpy import report
 from vggnumpy.backend import NUMPY, select_device
 from vggnumpy.errors import InputError
-from vggnumpy.estimate import evaluation_seconds
+from vggnumpy.estimate import EVALUATIONS, evaluation_seconds
 from vggnumpy.files import check_output, sha256
 from vggnumpy.film import Film, check_animation, write_animation
 from vggnumpy.formats.load import stand_in_network
@@ -25,6 +25,7 @@ from vggnumpy.plan import Plan, free_memory, memory_needed, plan_transfer
 from vggnumpy.presets import STARTS
 from vggnumpy.regions import Regions
 from vggnumpy.spatial import Placement, placement_of_masks
+from vggnumpy.strength import balancing_seconds
 from vggnumpy.transfer import Progress, paint
 
 Path_ = str | Path
@@ -68,7 +69,7 @@ def run_transfer(
     animate: Path_ | None = None,
     contact_sheet: Path_ | None = None,
     estimate: bool = False,
-    check: bool = False,
+    check: Callable[[Plan], None] | None = None,
     as_json: bool = False,
     overrides: dict[str, Any] | None = None,
     arguments: Sequence[str] = (),
@@ -97,8 +98,8 @@ def run_transfer(
         default `vggnumpy.film.FRAMES` in all.
     estimate : bool
         Only print what memory and time it would take.
-    check : bool
-        Only find out whether it could be run, and say nothing.
+    check : callable, optional
+        Only find out whether it could be run, say nothing, and hand the plan to this.
     as_json : bool
         Whether to print the record.
     overrides : dict, optional
@@ -151,7 +152,8 @@ def run_transfer(
         or_cpu=device == "auto",
         **(overrides or {}),
     )
-    if check:
+    if check is not None:
+        check(plan)
         return 0
     if plan.backend is not backend:
         _say("device: the CPU, which alone computes this style loss")
@@ -257,8 +259,10 @@ def _estimate(plan: Plan) -> str:
     if once is None:
         return f"{memory}\ntime: unknown for a network that the engine cannot compute"
     pixels = sum(count * height * width for count, (height, width) in zip(plan.iterations, plan.sizes, strict=True))
-    seconds = 1.1 * once * pixels / (last[0] * last[1])
-    return f"{memory}\ntime: {seconds:.0f} s, {once:.2f} s for an evaluation of {last[1]}×{last[0]} pixels"
+    seconds = EVALUATIONS * once * pixels / (last[0] * last[1])
+    balancing = balancing_seconds(plan) or 0.0
+    time = f"{memory}\ntime: {seconds + balancing:.0f} s, {once:.2f} s for an evaluation of {last[1]}×{last[0]} pixels"
+    return time + (f"; up to {balancing:.0f} s of it for the strength" if balancing else "")
 
 
 def _check_not_overwritten(sources: Sequence[Path_], written: Sequence[Path], save_every: int | None) -> None:

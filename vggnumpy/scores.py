@@ -23,6 +23,7 @@ receptive fields of a network to see strokes, and not only the grain of the pain
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from vggnumpy.backend import sum_of_squares
 from vggnumpy.color import srgb_to_lab
 from vggnumpy.errors import InputError
+from vggnumpy.estimate import reference_bytes_per_pixel
 from vggnumpy.formats.load import load_network
 from vggnumpy.images import MIN_SIDE, fit_size, resize
 from vggnumpy.losses import gram_statistics
@@ -191,6 +193,14 @@ class Judge:
 
     def _style_distances(self, features: Mapping[str, Any]) -> dict[str, float]:
         return {layer: _relative(_gram(F) - self._grams[layer], self._grams[layer]) for layer, F in features.items()}
+
+
+@functools.cache
+def judge_bytes_per_pixel() -> float:
+    """Return roughly how many bytes the usual judge takes for a pixel of the largest picture that it is shown."""
+    net = load_network("builtin")
+    layers = choose_layers(preset("default"), net).style_layers or {}
+    return reference_bytes_per_pixel(net, {net.layer_name(layer) for layer in layers})
 
 
 @dataclass(frozen=True)

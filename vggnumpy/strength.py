@@ -33,6 +33,7 @@ with several styles that contradict each other, or in 40 iterations from noise, 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,7 @@ from typing import Any
 import numpy as np
 
 from vggnumpy.errors import InputError
+from vggnumpy.estimate import EVALUATIONS, evaluation_seconds
 from vggnumpy.images import MIN_SIDE, fit_size, to_uint8
 from vggnumpy.nets.placement import network_on
 from vggnumpy.plan import Plan, canvas_sides
@@ -104,11 +106,7 @@ def balanced(plan: Plan, paint: Callable[[Plan], Any]) -> Plan:
         return plan
     if settings.balanced:
         return _weighed(plan, 1.0)
-    height, width = plan.content.shape[:2]
-    smallest = -(-MIN_SIDE * max(height, width) // min(height, width))  # so that the short side has 16 pixels
-    shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))
-    # The colours that are put back at the end are no part of what is balanced.
-    trial = replace(plan, settings=replace(settings, color="style"), sizes=[shape], iterations=[TRIAL_ITERATIONS])
+    trial = _trial(plan)
     measure = _by_judge(trial) if _one_style(plan) else _by_terms(trial)
 
     def share(factor: float) -> float:
@@ -198,6 +196,41 @@ def factor_for(share: Callable[[float], float], target: float, guess: float) -> 
         else:
             exponent -= math.log(_STRIDE)
     return math.exp(min(tried, key=lambda x: abs(tried[x] - target)))
+
+
+def balancing_seconds(plan: Plan) -> float | None:
+    """Return how long a strength takes besides the painting, at most: its trials, and the looks of the judge.
+
+    An evaluation of a trial and a look are timed.  0 without a strength; None where the engine cannot compute the
+    network.
+    """
+    if plan.settings.strength is None or plan.settings.balanced:
+        return 0.0
+    trial, (rounds, steer) = _trial(plan), steered(plan, plan)
+    sides = canvas_sides(plan.settings, trial.sizes[0])
+    canvas = trial.sizes[0][0] + sides.top + sides.bottom, trial.sizes[0][1] + sides.left + sides.right
+    layers = {**(plan.settings.content_layers or {}), **(plan.settings.style_layers or {})}
+    once = evaluation_seconds(plan.net, map(plan.net.layer_name, layers), canvas)
+    if once is None:
+        return None
+    seconds = TRIALS * TRIAL_ITERATIONS * EVALUATIONS * once
+    looks = ((max(trial.sizes[0]), TRIALS), (min(STANDARD_SIZE, max(plan.sizes[-1])), len(rounds.sizes) - 1))
+    for size, count in looks if steer else ():
+        judge = _judge(plan, size)
+        began = time.perf_counter()
+        judge.score(plan.content)
+        seconds += count * (time.perf_counter() - began)
+    return seconds
+
+
+def _trial(plan: Plan) -> Plan:
+    """Return the small transfer that factors are tried with."""
+    height, width = plan.content.shape[:2]
+    smallest = -(-MIN_SIDE * max(height, width) // min(height, width))  # so that the short side has 16 pixels
+    shape = fit_size(height, width, min(max(TRIAL_SIZE, smallest), max(plan.sizes[-1])))
+    # The colours that are put back at the end are no part of what is balanced.
+    settings = replace(plan.settings, color="style")
+    return replace(plan, settings=settings, sizes=[shape], iterations=[TRIAL_ITERATIONS])
 
 
 def _weighed(plan: Plan, factor: float) -> Plan:

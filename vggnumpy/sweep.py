@@ -23,8 +23,10 @@ from pathlib import Path
 from vggnumpy.backend import NUMPY, select_device
 from vggnumpy.engine.threads import cores
 from vggnumpy.errors import InputError
+from vggnumpy.plan import Plan, memory_needed
 
 STYLE = "style"
+_PROCESS_BYTES = 1e8  # of Python with the libraries, as measured: 90 MB
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,28 @@ def default_jobs(cells: Sequence[Cell]) -> int:
     devices = {cell.options.get("device", "auto") for cell in cells}
     on_gpu = any(select_device(device) is not NUMPY for device in devices)
     return 1 if on_gpu else min(cores(), len(cells))
+
+
+def bytes_of_process(plan: Plan) -> float:
+    """Return roughly how many bytes a process takes that carries out a plan."""
+    weights: int = sum(part.nbytes for parts in plan.net.weights.values() for part in parts)
+    return _PROCESS_BYTES + weights + memory_needed(plan)
+
+
+def jobs_that_fit(needed: Sequence[float], free: float | None, jobs: int) -> int:
+    """Return how many transfers fit into memory at a time, one at least, whichever of them meet.
+
+    Parameters
+    ----------
+    needed : sequence of float
+        Bytes of each transfer.
+    free : float or None
+        Bytes; None where that is not known.
+    jobs : int
+        How many are wanted.
+    """
+    largest = itertools.accumulate(sorted(needed, reverse=True)[:jobs])
+    return jobs if free is None else max(1, sum(total <= free for total in largest))
 
 
 def run_cells(

@@ -13,6 +13,7 @@ from vggnumpy.cli.common import command
 from vggnumpy.cli.transfer import add_transfer_options
 
 if TYPE_CHECKING:
+    from vggnumpy.plan import Plan
     from vggnumpy.sweep import Cell, Grid
 
 _WITH_COMMAS = ("content-layers", "style-layers", "style-weights")  # whose one value may have commas in it
@@ -39,7 +40,10 @@ def add_sweep(commands: Any) -> None:
     parser.add_argument("style", metavar="STYLE", nargs="+", help="pictures to take the style from, each alone")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the grid to write, a PNG file")
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="transfers at a time (default: as many as cores; 1 on a GPU)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="transfers at a time (default: as many as cores, if memory allows; 1 on a GPU)",
     )
     parser.set_defaults(swept={})
     known = argparse.ArgumentParser(add_help=False)
@@ -74,7 +78,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from vggnumpy.errors import InputError
     from vggnumpy.files import check_output
     from vggnumpy.images import read_image
-    from vggnumpy.sweep import default_jobs, plan_sweep, run_cells
+    from vggnumpy.sweep import plan_sweep, run_cells
 
     out = Path(arguments.output)
     report.check_plot(out, [arguments.content, *arguments.style])
@@ -86,14 +90,13 @@ def _sweep(arguments: argparse.Namespace) -> int:
     cells = [cell for row in grid.cells for cell in row]
     made = _make_folder(folder)
     try:
-        _check(cells)
+        jobs = _check(cells, arguments.jobs)
     except BaseException:
         if made:
             folder.rmdir()
         raise
     for cell in cells:
         cell.picture.unlink(missing_ok=True)  # of an older sweep: it could be taken for one of this
-    jobs = min(arguments.jobs, len(cells)) if arguments.jobs else default_jobs(cells)
     with tqdm(total=len(cells), unit="picture", dynamic_ncols=True, disable=None) as bar:
         failed, interrupted = run_cells(cells, jobs, lambda cell: bar.update())
     size, scores = _scores(arguments.content, [cell for cell in cells if cell.picture.is_file()])
@@ -136,16 +139,33 @@ def _make_folder(folder: Path) -> bool:
     return made
 
 
-def _check(cells: Sequence[Cell]) -> None:
-    """Find out whether every cell could be painted, before any is."""
+def _check(cells: Sequence[Cell], wanted: int | None) -> int:
+    """Find out whether every cell could be painted, before any is, and return how many at a time."""
     from vggnumpy.cli import build_parser
     from vggnumpy.cli.transfer import run_parsed
+    from vggnumpy.errors import InputError
+    from vggnumpy.plan import free_memory
+    from vggnumpy.sweep import bytes_of_process, default_jobs, jobs_that_fit
 
-    parser = build_parser()
+    parser, needed, free = build_parser(), dict[str, list[float]](), dict[str, float | None]()
+
+    def measure(plan: Plan) -> None:
+        device = plan.backend.name
+        needed.setdefault(device, []).append(bytes_of_process(plan))
+        free.setdefault(device, free_memory(plan.backend))
+
     for cell in cells:
         arguments = parser.parse_args(cell.arguments)
         arguments.given = cell.arguments
-        run_parsed(arguments, check=True)
+        run_parsed(arguments, measure)
+    jobs = min(wanted, len(cells)) if wanted else default_jobs(cells)
+    fitting = min(jobs_that_fit(needed[device], free[device], jobs) for device in needed)
+    if wanted and fitting < jobs:
+        raise InputError(
+            f"{jobs} transfers at a time do not fit into memory together, {fitting} would: use --jobs {fitting}, or a "
+            "smaller --size"
+        )
+    return fitting
 
 
 def _scores(content: str, painted: Sequence[Cell]) -> tuple[int, dict[Path, dict[str, Any]]]:

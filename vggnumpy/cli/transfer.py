@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from vggnumpy.cli.common import command
+
+if TYPE_CHECKING:
+    from vggnumpy.plan import Plan
 
 
 def add_transfer(commands: Any) -> None:
@@ -151,8 +154,8 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from None
 
 
-def run_parsed(arguments: argparse.Namespace, check: bool = False) -> int:
-    """Run the transfer of a parsed command line, or only find out whether it could be run; return the exit code."""
+def run_parsed(arguments: argparse.Namespace, check: Callable[[Plan], None] | None = None) -> int:
+    """Run the transfer of a parsed command line, or only plan it and hand the plan to `check`; return the exit code."""
     from vggnumpy.run import run_transfer
 
     given = {
