@@ -226,7 +226,7 @@ def feather(regions: Regions, pixels: float) -> Regions:
         raise InputError(f"feather: expected a width in pixels from 0 on, found {pixels}")
     labels = regions.labels
     weights = np.zeros(regions.weights.shape, np.float32)
-    borderless = np.setdiff1d(np.arange(weights.shape[2]), labels)
+    borderless = np.setdiff1d(np.arange(len(regions.names)), labels)
     for number in np.unique(labels):
         inside = labels == number
         weights[..., number] = inside if pixels == 0 else np.clip(0.5 + _signed_distance(inside) / pixels, 0, 1)
