@@ -36,7 +36,7 @@ import gpu_parts
 from evaluation_against_torch import answer
 from gpu_parts import LAYOUTS
 
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS = ("tf32", "bf16", "fp32")
 ERRORS = {"fp32": 1e-5, "tf32": 0.05, "bf16": 0.15}  # of our gradient, at most
 WAYS = ("eager", "graph", "compiled", "compiled graph")
 SIDES = (4096, 6144, 8192, 10240, 12288, 14336, 16384, 18432, 20480)

@@ -6,6 +6,8 @@ import emulator
 import pytest
 from nvcc import compiled, needs_nvcc
 
+from vggnumpy.backend import compile_source
+
 # Source, targets, threads a block × blocks a multiprocessor: its 65536 registers go to so many threads.
 KERNELS = [
     ("ops/conv_mma.cu", ("80", "90", "120"), 256 * 2),
@@ -28,3 +30,11 @@ def test_compiles_without_spills(source, targets, threads, tmp_path):
     registers = [int(number) for number in re.findall(r"Used (\d+) registers", said)]
     assert len(registers) == kernels
     assert max(registers) <= 65536 // threads // 8 * 8
+
+
+@pytest.mark.parametrize(("source", "targets", "threads"), KERNELS)
+def test_cupy_compiles_them_without_a_gpu(source, targets, threads):
+    pytest.importorskip("cupy")
+    for expression in emulator.instances(source):
+        cubin, name = compile_source(source, expression, targets[-1])
+        assert len(cubin) > 1000 and expression.partition("<")[0] in name
