@@ -47,7 +47,12 @@ def add_score(commands: Any) -> None:
         "\n\nOne view of each picture, as it is stored.\n\nexample:\n  vggnumpy score cifar cifar-10-python.tar.gz",
     )
     cifar.add_argument("data", metavar="CIFAR10", help="archive, folder of batches, or HDF5 file with JPEG pictures")
-    cifar.add_argument("--weights", default="builtin", metavar="NET", help="name or file (default builtin)")
+    cifar.add_argument(
+        "--weights",
+        default="builtin",
+        metavar="NET",
+        help="network with its classifier, its name or file (default builtin)",
+    )
     cifar.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -57,8 +62,8 @@ def _add_score_transfer(measures: Any) -> None:
         "transfer",
         _transfer,
         "tell how much of a painting's style results have, and what of the photograph they have kept",
-        "\n\nResults may come from any program, at any size from 256 pixels: all pictures are brought to that long side"
-        "\nand shown to one network.  The columns, the photograph itself in the first line:"
+        "\n\nResults may come from any program, at any size from 256 pixels (or --size): all pictures are brought to that"
+        "\nlong side and shown to one network.  The columns, the photograph itself in the first line:"
         "\n  style       share of the way from the photograph (0) to the style (1)"
         "\n  content     distance from the photograph's features, in parts of their length"
         "\n  structure   structural similarity (SSIM) with the photograph, 1 for the same"
@@ -76,10 +81,18 @@ def _add_score_transfer(measures: Any) -> None:
         "--weights", default="builtin", metavar="NET", help="network that judges, its name or file (default builtin)"
     )
     transfers.add_argument(
-        "--style-scale", type=float, default=1.0, metavar="F", help="that the results were painted with (default 1)"
+        "--style-scale",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="that the results were painted with, 0.01 to 100 (default 1)",
     )
     transfers.add_argument(
-        "--size", type=int, default=256, metavar="N", help="long side to compare at, for smaller results (default 256)"
+        "--size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="long side to compare at; smaller for smaller results (default 256)",
     )
     transfers.add_argument("--classifier", metavar="NET", help="also tell whether this network still sees the same")
     transfers.add_argument("--plot", metavar="OUT", help="also draw the scores, as a PNG file")

@@ -37,7 +37,9 @@ def add_sweep(commands: Any) -> None:
         "\n  vggnumpy sweep town.jpg wave.jpg -o nets.png --weights builtin,vgg16,vgg19 --strength 1",
     )
     parser.add_argument("content", metavar="CONTENT", help="the picture to repaint")
-    parser.add_argument("style", metavar="STYLE", nargs="+", help="pictures to take the style from, each alone")
+    parser.add_argument(
+        "style", metavar="STYLE", nargs="+", help="pictures to take the style from, or style files, each alone"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the grid to write, a PNG file")
     parser.add_argument(
         "--jobs",

@@ -46,7 +46,9 @@ def add_transfer(commands: Any) -> None:
 
 def add_transfer_options(parser: Any) -> None:
     """Add the options that say how a picture is painted."""
-    parser.add_argument("--size", type=int, metavar="N", help="long side of the result (default: 512 or CONTENT's own)")
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="long side of the result (default: 512, or CONTENT's own if smaller)"
+    )
     parser.add_argument("--iterations", type=int, metavar="N", help="in all (default: the preset's; 300 for default)")
     add_run_options(parser)
     parser.add_argument(
@@ -73,7 +75,9 @@ def add_transfer_options(parser: Any) -> None:
         help="take grain and strokes (the shallower half of the style layers) from this picture, forms and colours "
         "from STYLE",
     )
-    parser.add_argument("--style-scale", type=float, metavar="F", help="size of the style's strokes (default: 1)")
+    parser.add_argument(
+        "--style-scale", type=float, metavar="F", help="size of the style's strokes, 0.01 to 100 (default: 1)"
+    )
     parser.add_argument(
         "--color",
         metavar="KIND",
@@ -82,13 +86,24 @@ def add_transfer_options(parser: Any) -> None:
         "style's, and nothing painted; regions: with masks, the style's, moved region by region before painting",
     )
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
-    parser.add_argument("--scales", type=int, metavar="N", help="sizes gone through, each twice the one before")
+    parser.add_argument(
+        "--scales",
+        type=int,
+        metavar="N",
+        help="sizes gone through, each twice the one before (default: the preset's; the default one: as many as "
+        "begin at 128 pixels or more)",
+    )
     parser.add_argument(
         "--style-loss",
         metavar="KIND",
         help="gram (default), self-convolution, autocorrelation, local, covariation (which know of places) or patches",
     )
-    parser.add_argument("--radius", type=int, metavar="S", help="of the windows of local and covariation (default 8)")
+    parser.add_argument(
+        "--radius",
+        type=int,
+        metavar="S",
+        help="of the windows of --style-loss local and covariation, in positions of a layer (default 8)",
+    )
     parser.add_argument(
         "--content-mask",
         metavar="MASK",
@@ -98,7 +113,10 @@ def add_transfer_options(parser: Any) -> None:
     parser.add_argument("--style-mask", action="append", default=[], metavar="MASK", help="once for each STYLE")
     parser.add_argument("--regions", type=int, metavar="K", help="how many colours a mask has (default: found)")
     parser.add_argument(
-        "--feather", type=float, metavar="F", help="width of the band where regions blend, of the long side (0.01)"
+        "--feather",
+        type=float,
+        metavar="F",
+        help="width of the band where masks' regions blend, in parts of the long side (default 0.01)",
     )
     parser.add_argument(
         "--mask-way",
