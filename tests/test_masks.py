@@ -127,12 +127,12 @@ def test_regions_are_matched_by_colour_not_by_size_or_order():
 
 def test_a_region_that_the_other_mask_lacks_is_named():
     content, style = painted(labels(60, 80), COLORS), painted(labels(60, 80), [RED, BLUE, RED, YELLOW])
-    with pytest.raises(InputError, match=r"the content mask has a region in green \(0, 255, 0\), 1\d\.\d % of it, and"):
+    with pytest.raises(InputError, match=r"the content's mask has a region in green \(0, 255, 0\), 1\d\.\d % of"):
         matched(content, style)
-    with pytest.raises(InputError, match=r"the style mask has a region in green .* the content mask nothing like it"):
+    with pytest.raises(InputError, match=r"style's mask has a region in green .* the content's mask nothing like it"):
         matched(style, content)
     swapped = painted(labels(60, 80), [RED, BLUE, (120, 120, 120), YELLOW])
-    with pytest.raises(InputError, match="do not correspond: the content mask has a region in green"):
+    with pytest.raises(InputError, match="do not correspond: the content's mask has a region in green"):
         matched(content, swapped)
 
 

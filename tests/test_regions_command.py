@@ -67,8 +67,8 @@ def test_another_pairing_is_taken(folder, capsys):
         ([*TRANSFER, "--style-mask", "style.png"], "give --content-mask"),
         ([*TRANSFER, "--regions", "2"], "give --content-mask"),
         ([*TRANSFER, "--content-mask", "content.png"], "flat colours"),
-        ([*TRANSFER, "--content-mask", "one.png"], "one colour"),
-        ([*TRANSFER, "--content-mask", "wide.png"], "the content's mask"),
+        ([*TRANSFER, "--content-mask", "one.png"], "one.png: expected at least two regions, found one colour"),
+        ([*TRANSFER, "--content-mask", "wide.png"], "wide.png: expected the proportions of its picture"),
         ([*TRANSFER, "--content-mask", "mask.png"], "each of the 2 regions"),
     ],
 )
@@ -129,8 +129,8 @@ def test_a_bad_doodle_gets_one_sentence(folder, capsys):
 
     write_halves("map.png", (48, 64), RED, BLUE)
     write_halves("style_map.png", (60, 56), BLUE, BLUE)
-    assert "at least two regions" in said()
+    assert "style_map.png: expected at least two regions" in said()
     write_halves("style_map.png", (60, 57), BLUE, GREEN)
-    assert "red (255, 0, 0)" in said()
+    assert "map.png has a region in red (255, 0, 0), 50.0 % of it, and style_map.png nothing like it" in said()
     write_halves("style_map.png", (60, 90), BLUE, RED)
-    assert "proportions of its picture" in said()
+    assert "style_map.png: expected the proportions of its picture" in said()

@@ -13,6 +13,8 @@ refined by k-means (`scipy.cluster.vq`).  Then
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
@@ -69,10 +71,18 @@ def regions_of_mask(mask: ArrayLike, regions: int | None = None, what: str = "ma
     return Regions(weights[..., order], colors[order], color_names(colors[order]))
 
 
-def match_regions(content: Regions, style: Regions) -> tuple[Regions, Regions]:
+def match_regions(
+    content: Regions, style: Regions, names: Sequence[str] = ("the content's mask", "the style's mask")
+) -> tuple[Regions, Regions]:
     """Put the style's regions into the content's order, each beside the one of the same colour.
 
     Pairs are those with the smallest sum of distances in Lab (`scipy.optimize.linear_sum_assignment`).
+
+    Parameters
+    ----------
+    content, style : Regions
+    names : (str, str)
+        What messages call the two masks.
 
     Returns
     -------
@@ -89,15 +99,15 @@ def match_regions(content: Regions, style: Regions) -> tuple[Regions, Regions]:
     distance = np.linalg.norm(srgb_to_lab(content.colors)[:, None] - srgb_to_lab(style.colors), axis=2)
     pairs = [(i, j) for i, j in zip(*linear_sum_assignment(distance), strict=True) if distance[i, j] <= _ALIKE]
     for mine, other, one, matched in (
-        (content, style, ("content", "style"), {i for i, _ in pairs}),
-        (style, content, ("style", "content"), {j for _, j in pairs}),
+        (content, style, names, {i for i, _ in pairs}),
+        (style, content, names[::-1], {j for _, j in pairs}),
     ):
         for number in sorted(set(range(len(mine.names))) - matched):
             region = f"{_described(mine, number)}, {100 * mine.shares[number]:.1f} % of it,"
             has = ", ".join(_described(other, k) for k in range(len(other.names)))
             raise InputError(
-                f"the masks do not correspond: the {one[0]} mask has a region in {region} and the {one[1]} mask "
-                f"nothing like it (it has {has}); paint what belongs together in the same colour"
+                f"the masks do not correspond: {one[0]} has a region in {region} and {one[1]} nothing like it (it has "
+                f"{has}); paint what belongs together in the same colour"
             )
     moved = style.take([j for _, j in sorted(pairs)])
     return content, Regions(moved.weights, content.colors, content.names)

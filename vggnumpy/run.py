@@ -213,8 +213,8 @@ def _placement(
         return None
     if len(pictures) == 1:
         raise InputError("masks need style pictures: a style file holds Gram matrices alone")
-    masks = [read_image(path) for path in style_masks]
-    return placement_of_masks(read_image(content_mask), masks, [one.shape[:2] for one in pictures], regions)
+    masks, names = [read_image(path) for path in style_masks], [str(path) for path in (content_mask, *style_masks)]
+    return placement_of_masks(read_image(content_mask), masks, [one.shape[:2] for one in pictures], regions, names)
 
 
 def _say_how_large(plan: Plan, styles: Sequence[Path_]) -> None:

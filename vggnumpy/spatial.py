@@ -62,6 +62,7 @@ def placement_of_masks(
     styles: Sequence[np.ndarray],
     pictures: Sequence[tuple[int, int]],
     regions: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> Placement:
     """Return the placement that painted masks describe.
 
@@ -76,6 +77,8 @@ def placement_of_masks(
         Height and width of the content and of each style picture.
     regions : int, optional
         How many a mask has; by default found.
+    names : sequence of str, optional
+        What messages call the masks, such as their files: the content's, then the styles'.
 
     Raises
     ------
@@ -84,18 +87,19 @@ def placement_of_masks(
         masks is neither none nor that of the styles.
     """
     size, *sizes = pictures
-    check_mask_size(content.shape[:2], size, "the content's mask")
-    own = regions_of_mask(content, regions, "the content's mask")
+    numbered = [f"the mask of style {number + 1}" for number in range(len(styles))]
+    first, *rest = names or ("the content's mask", *(["the style's mask"] if len(styles) == 1 else numbered))
+    check_mask_size(content.shape[:2], size, first)
+    own = regions_of_mask(content, regions, first)
     if not styles:
         order = np.argsort([-share for share in own.shares], kind="stable")
         return Placement(own.take([int(i) for i in order]), tuple(range(len(sizes))))
     if len(styles) != len(sizes):
         raise InputError(f"{len(sizes)} style pictures need as many masks, or none; there are {len(styles)}")
     matched = []
-    for number, (mask, picture) in enumerate(zip(styles, sizes, strict=True), start=1):
-        what = "the style's mask" if len(sizes) == 1 else f"the mask of style {number}"
+    for mask, picture, what in zip(styles, sizes, rest, strict=True):
         check_mask_size(mask.shape[:2], picture, what)
-        matched.append(match_regions(own, regions_of_mask(mask, regions, what))[1])
+        matched.append(match_regions(own, regions_of_mask(mask, regions, what), (first, what))[1])
     return Placement(own, tuple(matched))
 
 
