@@ -123,7 +123,7 @@ def test_a_placement_that_does_not_fit_is_refused():
     small = np.zeros((40, 56), int)
     small[0, 0] = 1
     dot = Placement(left_and_right(48, 64), (hard_regions(small, [RED, BLUE]),))
-    with pytest.raises(InputError, match="style picture is empty at layer relu"):
+    with pytest.raises(InputError, match=r"style picture at 64×46 pixels is empty at layer relu"):
         transfer(CONTENT, painting, net=NET, size=64, placement=dot, mask_way="inside")
     with pytest.raises(InputError, match="carried to layers by one of"):
         transfer(CONTENT, painting, net=NET, placement=placed, mask_way="outside")

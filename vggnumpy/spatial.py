@@ -173,7 +173,7 @@ def content_masks(
         regions = feather(regions, softness * max(shape))
     top, bottom, left, right = sides
     weights = np.pad(regions.weights, ((top, bottom), (left, right), (0, 0)), mode="reflect")
-    return carry_masks(net, weights, layers, way, content.names, "content picture")
+    return carry_masks(net, weights, layers, way, content.names, _at("content picture", shape))
 
 
 def region_styles(
@@ -215,10 +215,16 @@ def style_masks(
     for number, (size, regions) in enumerate(zip(sizes, placement.styles, strict=True), start=1):
         if isinstance(regions, Regions):
             picture = "style picture" if len(sizes) == 1 else f"style picture {number}"
-            masks.append(carry_masks(net, regions.resized(size).weights, layers, way, regions.names, picture))
+            weights = regions.resized(size).weights
+            masks.append(carry_masks(net, weights, layers, way, regions.names, _at(picture, size)))
         else:
             masks.append(carry_masks(net, np.ones((*size, 1), np.float32), layers))
     return masks
+
+
+def _at(picture: str, size: tuple[int, int]) -> str:
+    """Name a picture with its size: a region may be empty at the small sizes that a transfer begins with alone."""
+    return f"{picture} at {size[1]}×{size[0]} pixels"
 
 
 def _statistics(net: Network, image: np.ndarray, masks: dict[LayerKey, np.ndarray]) -> dict[LayerKey, Any]:
