@@ -46,7 +46,7 @@ the eigenvectors of w, w(dx, dy) = Σ_r λ_r e_r(dy) e_r(dx), as matrices E_r[u,
 
 If style and content are one layer, its derivative is the sum of both.
 
-Cost.  6·K·C² operations for each position, nearly all of it products of matrices.  Memory: the features twice, φ and
+Cost.  4·K·C² operations for each position, nearly all of it products of matrices.  Memory: the features twice, φ and
 its derivative, T, T* and S of K×C×C each, and blocks of 2048 positions.
 """
 
