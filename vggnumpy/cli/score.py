@@ -62,8 +62,8 @@ def _add_score_transfer(measures: Any) -> None:
         "transfer",
         _transfer,
         "tell how much of a painting's style results have, and what of the photograph they have kept",
-        "\n\nResults may come from any program, at any size from 256 pixels (or --size): all pictures are brought to that"
-        "\nlong side and shown to one network.  The columns, the photograph itself in the first line:"
+        "\n\nResults may come from any program, at any size from 256 pixels (or --size): all are brought to that long"
+        "\nside and shown to one network.  The columns, the photograph itself in the first line:"
         "\n  style       share of the way from the photograph (0) to the style (1)"
         "\n  content     distance from the photograph's features, in parts of their length"
         "\n  structure   structural similarity (SSIM) with the photograph, 1 for the same"
