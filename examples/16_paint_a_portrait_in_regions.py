@@ -35,6 +35,7 @@ import numpy as np
 import vggnumpy as vn
 from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
+from vggnumpy.masks import check_mask_size
 from vggnumpy.measures import border_ratios, region_color_distances, region_colors
 from vggnumpy.paintings import painting_path
 from vggnumpy.pairing import draw_pairing, pair, paired
@@ -108,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def drawn(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Return where a drawn mask is white, at a picture's size."""
-    return resize(read_image(path).mean(axis=2), size) > 127.5
+    mask = read_image(path).mean(axis=2)
+    check_mask_size(mask.shape, size, str(path))
+    return resize(mask, size) > 127.5
 
 
 def light_last(painting: np.ndarray, net: vn.Network) -> Regions:

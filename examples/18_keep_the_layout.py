@@ -43,7 +43,7 @@ from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.measures import layout_correlation
 from vggnumpy.paintings import painting_path
-from vggnumpy.presets import STYLE_LAYERS, choose_layers, preset
+from vggnumpy.presets import choose_layers, preset
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.run import demo_portrait
 from vggnumpy.style_terms import cropped
@@ -70,10 +70,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         net = vn.load_network(options.weights) if options.weights else best_network()
         photo, painting = read_image(options.content or demo_portrait()), read_image(options.style)
+        usual = choose_layers(preset("default"), net)
     except vn.InputError as error:
         parser.error(str(error))
-    layers = [layer for layer in STYLE_LAYERS[:3] if layer in net.layers]
-    content = choose_layers(preset("default"), net).content_layers or {}
+    layers, content = [str(layer) for layer in usual.style_layers or {}][:3], usual.content_layers or {}
     rows = [("from noise", painting, {}), ("painted", photo, content)]
 
     print(

@@ -54,7 +54,7 @@ from vggnumpy.formats.load import best_network
 from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.landscape import SIZE, demo_landscape
 from vggnumpy.measures import color_distance, ssim
-from vggnumpy.presets import STYLE_LAYERS
+from vggnumpy.presets import choose_layers, preset
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.style_terms import cropped
 
@@ -84,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("another photograph needs the same view at another time: give both --content and --style")
     try:
         net = vn.load_network(options.weights) if options.weights else best_network()
+        usual = choose_layers(preset("default"), net)
         cases = [given(options.content, options.style)] if options.content else demo(options.size)
     except vn.InputError as error:
         parser.error(str(error))
-    layers = [layer for layer in STYLE_LAYERS[:3] if layer in net.layers]
+    layers = [str(layer) for layer in usual.style_layers or {}][:3]
+    weights = {layer: weight for layer, weight in CONTENT.items() if layer in net.layers} or usual.content_layers
 
     print(
         f"{net.name}, long side {options.size} pixels, {options.iterations} iterations, style at {', '.join(layers)}\n"
@@ -108,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 net=net,
                 size=options.size,
                 iterations=options.iterations,
-                content_layers={layer: weight for layer, weight in CONTENT.items() if layer in net.layers},
+                content_layers=weights,
                 style_layers=dict.fromkeys(layers, 1 / len(layers)),
                 variation=0.01,
                 scales=1,

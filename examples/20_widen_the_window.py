@@ -39,7 +39,7 @@ from vggnumpy.images import fit_size, read_image, resize, write_image
 from vggnumpy.landscape import SIZE, demo_landscape
 from vggnumpy.losses.local_gram import window_weights
 from vggnumpy.measures import ssim
-from vggnumpy.presets import STYLE_LAYERS
+from vggnumpy.presets import choose_layers, preset
 from vggnumpy.report import write_contact_sheet
 from vggnumpy.style_terms import cropped
 
@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("another photograph needs another style: give both --content and --style")
     try:
         net = vn.load_network(options.weights) if options.weights else best_network()
+        usual = choose_layers(preset("default"), net)
         if options.content:
             pairs = [(options.content.stem, read_image(options.content), read_image(options.style))]
         else:
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             pairs = [("summer to winter", summer, winter[:, ::-1]), ("winter to summer", winter, summer[:, ::-1])]
     except vn.InputError as error:
         parser.error(str(error))
-    layers = [layer for layer in STYLE_LAYERS[:3] if layer in net.layers]
+    layers = [str(layer) for layer in usual.style_layers or {}][:3]
     windows: dict[str, dict[str, Any]] = {
         f"s = {radius}": {"style_loss": "local", "radius": radius} for radius in options.radii
     }

@@ -8,6 +8,9 @@ import pytest
 from example_runs import assert_colourful, run, small_network, start
 from PIL import Image
 
+from vggnumpy.images import write_image
+from vggnumpy.paintings import painting_path
+
 DISTANCE = r"(\w+) ΔE ([\d.]+)"
 
 
@@ -73,3 +76,11 @@ def test_a_size_that_is_too_small_is_refused_in_one_line(script: str, tmp_path: 
     done = start(script, tmp_path / "out", "--size", "20")
     assert done.returncode == 2 and "expected --size 64" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_drawn_over_another_picture_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_image(tmp_path / "wide.png", np.full((40, 90, 3), 255.0) * (np.arange(90) < 45)[:, None])
+    given = ("--content", str(painting_path("marbled")), "--mask", str(tmp_path / "wide.png"))
+    done = start("16_paint_a_portrait_in_regions.py", tmp_path / "out", *given)
+    assert done.returncode == 2 and "wide.png: expected the proportions of its picture" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from example_runs import assert_colourful, run, small_network, start
 
+from vggnumpy.formats.weights import write_weights
+from vggnumpy.nets import chain, random_network
+from vggnumpy.nets.tables import conv, pool, relu
 from vggnumpy.paintings import painting_path
 
 
@@ -58,3 +61,18 @@ def test_a_photograph_without_its_other_season_is_refused(script: str, tmp_path:
     done = start(script, tmp_path / "out", "--content", str(painting_path("marbled")))
     assert done.returncode == 2 and "give both --content and --style" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("script", ["18_keep_the_layout.py", "19_change_the_season.py", "20_widen_the_window.py"])
+def test_networks_of_other_families_have_their_own_layers(script: str, tmp_path: Path) -> None:
+    table = [conv("conv1", 4), relu("relu_conv1"), pool("pool1"), conv("fire2", 4), relu("fire2_concat")]
+    write_weights(tmp_path / "squeezed.h5", random_network(chain(table), rng=0))
+    small = ("--weights", str(tmp_path / "squeezed.h5"), "--size", "32", "--iterations", "1")
+    assert "style at relu_conv1, fire2_concat" in run(script, tmp_path / "out", *small)
+
+
+@pytest.mark.parametrize("script", ["18_keep_the_layout.py", "19_change_the_season.py", "20_widen_the_window.py"])
+def test_a_network_without_the_usual_layers_is_refused_in_one_line(script: str, tmp_path: Path) -> None:
+    write_weights(tmp_path / "odd.h5", random_network(chain([conv("one", 4), relu("two")]), rng=0))
+    done = start(script, tmp_path / "out", "--weights", str(tmp_path / "odd.h5"))
+    assert done.returncode == 2 and "none of the usual layers" in done.stderr and "Traceback" not in done.stderr
