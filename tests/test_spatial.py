@@ -58,7 +58,7 @@ def test_without_style_masks_the_largest_region_is_the_first_style_s():
         ([mask(48, 64)], [(48, 70), (40, 56)], "the content's mask"),
         ([mask(48, 64), mask(40, 56)], [(48, 64), (40, 70)], "the style's mask"),
         ([mask(48, 64), mask(40, 56, 0)], [(48, 64), (40, 56)], "style"),
-        ([mask(48, 64), mask(40, 56)], [(48, 64), (40, 56), (40, 56)], "2 style pictures need as many masks"),
+        ([mask(48, 64), mask(40, 56)], [(48, 64), (40, 56), (40, 56)], "one mask for each of 2 style pictures"),
         ([mask(48, 64)], [(48, 64), (40, 56)], "each of the 2 regions"),
     ],
 )

@@ -95,7 +95,10 @@ def placement_of_masks(
         order = np.argsort([-share for share in own.shares], kind="stable")
         return Placement(own.take([int(i) for i in order]), tuple(range(len(sizes))))
     if len(styles) != len(sizes):
-        raise InputError(f"{len(sizes)} style pictures need as many masks, or none; there are {len(styles)}")
+        raise InputError(
+            f"expected one mask for each of {len(sizes)} style pictures, or none, found {len(styles)}: give "
+            "--style-mask once for each STYLE"
+        )
     matched = []
     for mask, picture, what in zip(styles, sizes, rest, strict=True):
         check_mask_size(mask.shape[:2], picture, what)
