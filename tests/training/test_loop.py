@@ -97,6 +97,17 @@ def test_it_learns(pictures):
     assert [row["pass"] for row in trainer.log] == list(range(1, 31))
 
 
+def test_a_training_is_made_longer_and_not_shorter(pictures, tmp_path):
+    short = Trainer(Settings("tiny", passes=2, batch=40, rate=0.1), pictures)
+    short.run(tmp_path / "c.h5")
+    longer = Trainer(Settings("tiny", passes=3, batch=40, rate=0.1), pictures)
+    longer.load(tmp_path / "c.h5")
+    longer.run(None)
+    assert [(row["pass"], row["passes"]) for row in longer.log] == [(1, 2), (2, 2), (3, 3)]
+    with pytest.raises(InputError, match="another passes"):
+        Trainer(Settings("tiny", passes=1, batch=40, rate=0.1), pictures).load(tmp_path / "c.h5")
+
+
 def test_a_checkpoint_of_another_training_is_refused(pictures, tmp_path):
     trainer = Trainer(Settings("tiny", passes=1, batch=40), pictures)
     trainer.save(tmp_path / "c.h5")

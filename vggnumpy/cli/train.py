@@ -52,7 +52,7 @@ def add_train(commands: Any) -> None:
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{text} (default {shown})")
     parser.add_argument("--no-flip", action="store_true", help="do not mirror pictures at random")
     parser.add_argument("--dtype", default="float16", help="of the numbers in OUT.h5 (default float16)")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT.checkpoint.h5")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT.checkpoint.h5, with more --passes too")
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -99,7 +99,7 @@ class Trainer:
     step : int
         How many steps have been made.
     log : list of dict
-        For each pass: number, seconds, mean loss, share of wrong answers (of the augmented pictures, while learning).
+        For each pass: number, how many were planned, seconds, mean loss, share of wrong answers (of the augmented pictures, while learning).
     """
 
     def __init__(self, settings: Settings, pictures: Pictures):
@@ -171,7 +171,7 @@ class Trainer:
     def _log_pass(self) -> None:
         count, sums = len(self.pictures.labels), self._sums
         means = {"seconds": sums["seconds"], "loss": sums["loss"] / count, "error": sums["wrong"] / count}
-        self.log.append({"pass": self.step // self.steps_a_pass, **means})
+        self.log.append({"pass": self.step // self.steps_a_pass, "passes": self.settings.passes, **means})
         self._sums = dict.fromkeys(sums, 0.0)
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
@@ -200,13 +200,18 @@ class Trainer:
     def load(self, path: str | Path) -> None:
         """Go on from a checkpoint.
 
+        The training may have more passes than the one that left it: the rate is then that of the longer schedule.
+
         Raises
         ------
         InputError
-            If it belongs to other settings or other pictures, or is damaged.
+            If it belongs to other settings or other pictures, has more steps than this training, or is damaged.
         """
         record, arrays = read_checkpoint(path)
-        other = [key for key, value in asdict(self.settings).items() if record.get("settings", {}).get(key) != value]
+        kept = {"passes": self.settings.passes, **record.get("settings", {})}
+        if isinstance(kept["passes"], int) and kept["passes"] < self.settings.passes:
+            kept["passes"] = self.settings.passes
+        other = [key for key, value in asdict(self.settings).items() if kept.get(key) != value]
         if other:
             raise InputError(
                 f"{path} is of a training with another {other[0]}; give the settings it was begun with, or another file"
