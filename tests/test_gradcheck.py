@@ -76,6 +76,12 @@ PLANTED = [
     (losses, "gram", 1, "gram, "),
     (losses, "size", 1, "size, "),
     (losses, "variation", 1, "variation, "),
+    (losses, "regions_cotangent", None, "Objective, relative, regions"),
+    (losses, "patches", 1, "Objective, relative, patches"),
+    (losses, "local_gram", 1, "Objective, relative, local"),
+    (losses, "covariation", 1, "Objective, relative, covariation"),
+    (losses, "autocorrelation", 1, "Objective, relative, autocorrelation"),
+    (losses, "self_convolution", 1, "Objective, relative, self-convolution"),
 ]
 
 

@@ -28,7 +28,7 @@ ROOMS = {
     "styles": {"nets", "losses", "backend", "errors"},
     "terms": {"backend", "errors"},
     "objective": {"terms", "engine", "styles", "nets", "losses", "cuda", "backend", "errors"},
-    "checks": {"training", "engine", "objective", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
+    "checks": {"training", "engine", "objective", "style_terms", "styles", "nets", "losses", "ops", "gradcheck", "errors"},
     "files": {"errors"},
     "images": {"files", "system", "errors"},
     "film": {"images", "files", "errors"},

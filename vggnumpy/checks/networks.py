@@ -12,6 +12,8 @@ from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.nets import Layer, Network, chain, random_network
 from vggnumpy.objective import Objective
+from vggnumpy.style_terms import STYLE_LOSSES, style_terms
+from vggnumpy.styles import region_style_of
 
 
 def network_checks() -> Iterator[NamedMeasure]:
@@ -49,6 +51,7 @@ def network_checks() -> Iterator[NamedMeasure]:
         yield f"Objective, {normalization}", partial(check_gradient, fun, x)
         for term in ("content relu1", "content relu2", "style relu1", "style relu2", "size", "variation"):
             yield f"Objective, {normalization}, term {term}", partial(check_gradient, partial(_term, fun, term), x)
+    yield from _placed_style_checks()
     for pooling in ("max", "average"):
         yield f"Objective, VGG-19 at 32×32, {pooling} pooling", partial(_check_objective, pooling)
 
@@ -166,6 +169,27 @@ def _small_objective(normalization: str) -> Objective:
     plain = build(dict.fromkeys(names, 1.0))
     plain(x)
     return build({name: 1 / term.gradient_norm for name, term in plain.terms.items()})
+
+
+def _placed_style_checks() -> Iterator[NamedMeasure]:
+    """Check objectives whose style knows of places: by regions, and by each of the other style losses."""
+    rng = np.random.default_rng(13)
+    net = branching_network()
+    x, content, style = rng.uniform(0, 255, (3, 7, 6, 3))
+    layers = {"relu1": 1.0, "join": 0.5}
+
+    def masks() -> dict[str, np.ndarray]:
+        features, _ = net.forward(content, layers)
+        return {layer: rng.dirichlet((1, 1, 1), F.shape[:-1]) for layer, F in features.items()}
+
+    for normalization in ("gatys", "relative"):
+        targets = region_style_of(net, style, masks())
+        fun = Objective(net, content, targets, {"relu1": 1e-3}, layers, normalization, regions=masks())
+        yield f"Objective, {normalization}, regions", partial(check_gradient, fun, x)
+    for kind in STYLE_LOSSES[1:]:
+        terms = style_terms(kind, net, layers, [style], [1.0], "relative", content=content, radius=1)
+        fun = Objective(net, content, content={"relu1": 1e-3}, normalization="relative", layer_terms=terms)
+        yield f"Objective, relative, {kind}", partial(check_gradient, fun, x)
 
 
 def _check_objective(pooling: str) -> float:
