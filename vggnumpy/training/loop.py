@@ -99,7 +99,8 @@ class Trainer:
     step : int
         How many steps have been made.
     log : list of dict
-        For each pass: number, how many were planned, seconds, mean loss, share of wrong answers (of the augmented pictures, while learning).
+        For each pass: its number, how many were planned, seconds, mean loss, share of wrong answers (of the augmented
+        pictures, while learning).
     """
 
     def __init__(self, settings: Settings, pictures: Pictures):
