@@ -11,6 +11,7 @@ import numpy as np
 from vggnumpy.checks.measure import NamedMeasure
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.nets import Layer, Network, chain, random_network
+from vggnumpy.nets.network import LayerKey
 from vggnumpy.objective import Objective
 from vggnumpy.style_terms import STYLE_LOSSES, style_terms
 from vggnumpy.styles import region_style_of
@@ -176,9 +177,9 @@ def _placed_style_checks() -> Iterator[NamedMeasure]:
     rng = np.random.default_rng(13)
     net = branching_network()
     x, content, style = rng.uniform(0, 255, (3, 7, 6, 3))
-    layers = {"relu1": 1.0, "join": 0.5}
+    layers: dict[LayerKey, float] = {"relu1": 1.0, "join": 0.5}
 
-    def masks() -> dict[str, np.ndarray]:
+    def masks() -> dict[LayerKey, np.ndarray]:
         features, _ = net.forward(content, layers)
         return {layer: rng.dirichlet((1, 1, 1), F.shape[:-1]) for layer, F in features.items()}
 
