@@ -27,14 +27,14 @@ Run::
     python examples/21_paint_a_single_entry.py
     python examples/21_paint_a_single_entry.py --weights vgg19 --style starry_night.jpg
 
-What came out, with the network that comes along, 96 × 96 pixels: as in the paper, the patterns grow with the layer.  At
-relu1_1 they are a blot on grey, for where neither channel answers there is no gradient that could make one begin, or
-slanting strokes.  relu2_1 draws stripes of dots, or small combs in rows; relu3_1 feathers and a weave; relu4_1 ropes and
-hooked, overlapping waves.  With f = 30 a pattern is larger, cleaner and has fewer colours than with f = 3.  No picture
-comes near the possible G_ij = m/4 (relu2_1: 0.04 m with f = 3, 0.02 m with f = 30, where the pixels end; less
-elsewhere), and much of ‖G‖² stays with other channels: two channels are rarely alone, because neighbours see nearly the
-same.  The redrawn targets leave no more than a layer's grain, fine at relu1_1 and coarser with every layer; at relu4_1
-the first matrix drawn is still to be seen.
+What came out, with the network that comes along, 96 × 96 pixels: as in the paper, the patterns grow with the layer.
+At relu1_1 they are a blot on grey, for where neither channel answers there is no gradient that could make one begin,
+or slanting strokes. relu2_1 draws stripes of dots, or small combs in rows; relu3_1 feathers and a weave; relu4_1 ropes
+and hooked, overlapping waves.  With f = 30 a pattern is larger, cleaner and has fewer colours than with f = 3.  No
+picture comes near the possible G_ij = m/4 (relu2_1: 0.04 m with f = 3, 0.02 m with f = 30, where the pixels end; less
+elsewhere), and much of ‖G‖² stays with other channels: two channels are rarely alone, because neighbours see nearly
+the same.  The redrawn targets leave no more than a layer's grain, fine at relu1_1 and coarser with every layer; at
+relu4_1 the first matrix drawn is still to be seen.
 """
 
 import argparse

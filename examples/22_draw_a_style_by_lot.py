@@ -30,11 +30,12 @@ Run::
 
 What came out, with the network that comes along and "flow_field", 96 × 96 pixels: sparsity grows from 0.31 at relu1_1
 and 0.49 at relu2_1 to 0.70 and 0.72 at relu3_1 and relu4_1, as the paper found for its painting.  The amplitude does
-not: 0.35, 0.06, 0.04, 0.22; it is the filters' more than the picture's.  Drawn once, relu1_1 gives soft blots, relu2_1 a
-dense maze of strokes, relu3_1 and relu4_1 shapes with outlines, eyes and hooks, none of which the painting has.
+not: 0.35, 0.06, 0.04, 0.22; it is the filters' more than the picture's.  Drawn once, relu1_1 gives soft blots, relu2_1
+a dense maze of strokes, relu3_1 and relu4_1 shapes with outlines, eyes and hooks, none of which the painting has.
 Redrawn, relu1_1 gives grain and relu3_1 an even weave; at relu2_1 the first draw stays, and at relu4_1 traces of it.
-Several layers at once look calmer than their deepest alone: relu1_1 asks for its few colours and large quiet spots, and
-the others draw within them.  A network without relu5_1 takes relu4_1 in its place: the paper's fourth set is its first.
+Several layers at once look calmer than their deepest alone: relu1_1 asks for its few colours and large quiet spots,
+and the others draw within them.  A network without relu5_1 takes relu4_1 in its place: the paper's fourth set is its
+first.
 """
 
 import argparse
