@@ -29,10 +29,12 @@ Run::
 
     python examples/15_paint_sky_and_ground.py
 
-What came out, with the network that comes with vggnumpy, 160 pixels and 24 iterations: without masks the sky is ΔE 21
-from the painted sky and the ground 12 from the painted ground.  Masks bring the sky to 6, hard or blended, but the
-ground, which may no longer borrow from the sky, is only at 14 by then; where colours are moved first both are at 0.1.
-Hills go blue towards the ridge as the painted ones do, and the glow over the ridge is the painting's too.
+What came out, with the network that comes with vggnumpy: without masks the sky is ΔE 21 from the painted sky and the
+ground 15 from the painted ground, and clouds go yellow because the fields are.  With masks, hard or blended, both are
+at 3.5; where colours are moved first they are at 0.1.  Hills go blue towards the ridge as the painted ones do, fields
+lie before them, and the glow over the ridge is the painting's too.  The border has 0.95 of the regions' saturation
+with hard masks, 0.96 with blended ones and 1.04 with colours moved first, and 1.13, 1.10 and 1.03 of their contrast;
+without masks it was 0.80 and 0.94.
 """
 
 import argparse
