@@ -19,10 +19,13 @@ Run::
 
     python examples/16_paint_a_portrait_in_regions.py
 
-What came out, with the network that comes with vggnumpy, 192 pixels and 30 iterations: the whole is yellow and blue in
-both face and backdrop; with two regions the figure has the painting's light, all of the face still there, before its
-dark.  Five regions show what a proposal is worth: uniform, collar and flag are well served, but the skin, for which an
-evening sky has nothing, gets a strip of blue and green, ΔE 0 from what was asked for.
+What came out, with the network that comes with vggnumpy: as a whole she is yellow in face, collar and flag, because
+that is where the photograph is light.  With two regions the figure has the fields' gold and blue strokes and the
+backdrop the night's, and the face is hers.  In five regions the uniform becomes fields with hedges, the flag a night
+and the backdrop an evening sky; the skin is paired with a part of the sky that has blue and gold, and gets strips of
+both, but every line of the face is still there.  Every region has the mean colour of the one that it was paired with,
+ΔE 0.0, and the seven borders 0.72 to 1.19 of its saturation and 0.79 to 1.22 of its contrast (as a whole 0.73 to 0.89
+and 0.79 to 1.30).
 """
 
 import argparse
@@ -136,9 +139,9 @@ def plot(inputs: list[np.ndarray], results: dict[str, np.ndarray], title: str, p
     """Hang the pictures, the mask and the pairing above, the three results large below."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 11.5), layout="constrained")
+    figure = Figure(figsize=(15, 10.2), layout="constrained")
     figure.suptitle(title, fontsize=15)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.7))
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.75))
     captions = ("the portrait", "the painting", "figure and background", "five regions, paired")
     wide = [picture.shape[1] / picture.shape[0] for picture in inputs]
     for axes, pictures in (
