@@ -25,20 +25,19 @@ Run::
     python examples/19_change_the_season.py
     python examples/19_change_the_season.py --content forest_summer.jpg --style forest_winter.jpg --size 256
 
-What came out, with the network that comes with vggnumpy, 96 pixels and 40 iterations (ΔE, SSIM): where the pictures
-agree place by place, local style is far nearer to the target than Gram matrices, the nearer the smaller the window:
-winter 5.0, 0.98 for s = 0 and 8.1, 0.90 for s = 8 against 11.6, 0.74; evening 4.8, 0.98 and 6.1, 0.87 against 12.1,
-0.79.  Small wonder: at s = 0 the target is nearly painted over the photograph.  Of the mirrored winter it therefore
-paints the wrong ridges (13.7, 0.28), and windows of 8 do too (13.8, 0.47); Gram matrices (11.5, 0.72) and covariation
-(11.8, 0.73) do not care.
+What came out, with the network that comes with vggnumpy (ΔE, SSIM): where the pictures agree place by place, local
+style is far nearer to the target than Gram matrices, the nearer the smaller the window: winter 3.6, 0.99 for s = 0 and
+5.7, 0.94 for s = 8 against 9.3, 0.78; evening 2.8, 0.99 and 5.5, 0.89 against 9.9, 0.79.  Small wonder: at s = 0 the
+target is nearly painted over the photograph.  Of the mirrored winter it therefore paints the wrong ridges (12.9,
+0.29), and windows of 8 do too (13.3, 0.40); Gram matrices (9.7, 0.76) and covariation (9.5, 0.74) do not care.
 
-Of a forest photographed by a camera that stood still, 128 pixels, the summer comes as near to winter as 2.4, 0.99 for
-s = 0 and 5.2, 0.63 for s = 8, against 9.3, 0.37 with Gram matrices; to autumn 2.8, 0.99 and 6.7, 0.71, against 12.4,
-0.46.
-
-Covariation disappoints: it is about as near as Gram matrices (winter 11.5, 0.72; evening 12.1, 0.79), not nearer, and
-in the forest even a little farther (winter 9.5, 0.35; autumn 12.4, 0.44).  It can only be as good as its content is the
+Covariation disappoints: it is about as near as Gram matrices in winter (9.3, 0.77), farther in the evening (13.8,
+0.77), where it lets the sky's purple into the hills, and never nearer.  It can only be as good as its content is the
 same in both seasons, and what a small network answers to a hill in summer is not what it answers to one under snow.
+
+Of a forest photographed by a camera that stood still, with the network as it was trained before, the summer came as
+near to winter as 2.4, 0.99 for s = 0 and 5.2, 0.63 for s = 8, against 9.3, 0.37 with Gram matrices and 9.5, 0.35 with
+covariation; to autumn 2.8, 0.99 and 6.7, 0.71, against 12.4, 0.46 and 12.4, 0.44.
 """
 
 import argparse

@@ -18,12 +18,12 @@ does one of them.  Run::
 
     python examples/23_choose_the_colors.py
 
-What came out, with a trained VGG-19 of narrow layers at 160 pixels: with its own colours the painting makes her face
-yellow and her sky turquoise, 19 grey levels in I and Q from the photograph on average.  Painted in brightness alone she
-keeps every colour, 0.6 grey levels off at most, all of it rounding, and the strokes are relief, as if pressed into the
+What came out, with the network that comes with vggnumpy: with its own colours the painting makes her face yellow and
+her sky turquoise, 20 grey levels in I and Q from the photograph on average.  Painted in brightness alone she keeps
+every colour, 0.6 grey levels off at most, all of it rounding, and the strokes are relief, as if pressed into the
 photograph.  The matched styles (8 to 9 levels off) paint with the photograph's palette, put its colours where strokes
-are, and look most like a painting; a quarter of the matched painting's pixels are colours that no screen has, which the
-network does not mind.  Recoloured, she is the photograph through coloured glass, black turned to a dark green.
+are, and look most like a painting; a quarter of the matched painting's pixels are colours that no screen has, which
+the network does not mind.  Recoloured, she is the photograph through coloured glass, black turned to a dark green.
 """
 
 import argparse

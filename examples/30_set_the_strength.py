@@ -20,6 +20,9 @@ Run::
 
     python examples/30_set_the_strength.py
     python examples/30_set_the_strength.py --sizes 256,512,1024 --strengths 0.1,0.3,1,3,10 --iterations 300
+
+What came out at 256 pixels, with the network that comes with vggnumpy: 0.275, 0.698 and 0.889 for strengths of 0.1, 1
+and 10, where 0.270, 0.700 and 0.936 were meant; 10 asks for more than 100 iterations give.
 """
 
 import argparse
