@@ -82,7 +82,7 @@ def test_colours_of_the_fine_painting_are_controlled_too():
     [
         ({"style_layers": {"relu1_1": 1.0}}, "two style layers at least, got relu1_1"),
         ({"style_loss": "local"}, "not with the style loss local"),
-        ({"color": "recolor"}, "no meaning where nothing is painted"),
+        ({"color": "recolor"}, "it needs a color other than recolor, which paints nothing"),
     ],
 )
 def test_what_has_no_fine_half_is_refused(more, said):
