@@ -90,13 +90,11 @@ def check_fine(net: Network, settings: Settings, regions: bool) -> None:
     Raises
     ------
     InputError
-        If the style loss is another, there are regions or nothing is painted, or as `fine_layers`.
+        If the style loss is another or there are regions, or as `fine_layers`.
     """
     if settings.style_loss != "gram" or regions:
         what = "regions" if regions else f"the style loss {settings.style_loss}"
         raise InputError(f"a fine style goes with Gram matrices of whole pictures, not with {what}")
-    if settings.color == "recolor":
-        raise InputError("a fine style has no meaning where nothing is painted: leave it or the color recolor out")
     fine_layers(net, settings.style_layers or {})
 
 

@@ -274,7 +274,7 @@ def plot_grid(
         cell = cells[row][column]
         ax.imshow(np.full((height, width, 3), 255, np.uint8) if cell is None else to_uint8(cell))
         ax.set(xticks=[], yticks=[], frame_on=False)
-        ax.set_xlabel(captions[row][column], fontsize=9)
+        ax.set_xlabel(_literal(captions[row][column]), fontsize=9)
         if row == 0:
             ax.set_title(_literal(columns[column]), fontsize=11)
         if column == 0:

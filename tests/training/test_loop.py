@@ -104,14 +104,14 @@ def test_a_training_is_made_longer_and_not_shorter(pictures, tmp_path):
     longer.load(tmp_path / "c.h5")
     longer.run(None)
     assert [(row["pass"], row["passes"]) for row in longer.log] == [(1, 2), (2, 2), (3, 3)]
-    with pytest.raises(InputError, match="another passes"):
+    with pytest.raises(InputError, match="of 2 passes, which can be made longer but not shorter"):
         Trainer(Settings("tiny", passes=1, batch=40, rate=0.1), pictures).load(tmp_path / "c.h5")
 
 
 def test_a_checkpoint_of_another_training_is_refused(pictures, tmp_path):
     trainer = Trainer(Settings("tiny", passes=1, batch=40), pictures)
     trainer.save(tmp_path / "c.h5")
-    with pytest.raises(InputError, match=r"c\.h5 is of a training with another rate"):
+    with pytest.raises(InputError, match=r"c\.h5 is of a training with rate 0\.2, not 0\.1"):
         Trainer(Settings("tiny", passes=1, batch=40, rate=0.1), pictures).load(tmp_path / "c.h5")
     fewer = Pictures(pictures.pixels[:39], pictures.labels[:39], "")
     with pytest.raises(InputError, match="with 40 pictures, not of these"):

@@ -209,13 +209,17 @@ class Trainer:
             If it belongs to other settings or other pictures, has more steps than this training, or is damaged.
         """
         record, arrays = read_checkpoint(path)
-        kept = {"passes": self.settings.passes, **record.get("settings", {})}
-        if isinstance(kept["passes"], int) and kept["passes"] < self.settings.passes:
-            kept["passes"] = self.settings.passes
-        other = [key for key, value in asdict(self.settings).items() if kept.get(key) != value]
+        kept, now = record.get("settings", {}), asdict(self.settings)
+        other = [key for key in now if key != "passes" and kept.get(key) != now[key]]
         if other:
             raise InputError(
-                f"{path} is of a training with another {other[0]}; give the settings it was begun with, or another file"
+                f"{path} is of a training with {other[0]} {kept.get(other[0])}, not {now[other[0]]}; "
+                "give the settings it was begun with, or another file"
+            )
+        if kept.get("passes", 0) > now["passes"]:
+            raise InputError(
+                f"{path} is of a training of {kept['passes']} passes, which can be made longer but not shorter; "
+                f"give {kept['passes']} passes or more, got {now['passes']}"
             )
         if record.get("pictures") != len(self.pictures.labels):
             raise InputError(f"{path} is of a training with {record.get('pictures')} pictures, not of these")
