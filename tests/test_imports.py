@@ -50,6 +50,7 @@ ROOMS = {
     "region_colors": {"color_control", "color", "regions", "errors"},
     "masks": {"regions", "color", "errors"},
     "measures": {"regions", "color", "errors"},
+    "borders": {"measures", "regions", "color", "errors"},
     "segment": {"regions", "color", "images", "nets", "backend", "errors"},
     "pairing": {"segment", "regions", "images", "errors"},
     "spatial": {

@@ -12,7 +12,7 @@ Two pictures of one size are compared place by place: `color_distance` by colour
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -176,20 +176,47 @@ def border_ratios(image: ArrayLike, regions: Regions, width: float = 6) -> list[
     """
     lab, labels = _lab_and_labels(image, regions)
     values = np.stack([np.hypot(lab[..., 1], lab[..., 2]), local_contrast(lab[..., 0], labels)], axis=-1)
-    count = len(regions.names)
-    near = [ndimage.distance_transform_edt(labels != number) <= width for number in range(count)]
-    alone = np.sum(near, axis=0) == 1
-    ratios = []
-    for i, j in combinations(range(count), 2):
-        sides = [(labels == i) & near[j], (labels == j) & near[i]]
-        insides = [(labels == number) & alone for number in (i, j)]
-        if min(part.sum() for part in (*sides, *insides)) < FEWEST:
+    parts, ratios = border_parts(labels, len(regions.names), width), []
+    for i, j in parts:
+        if i > j:
             continue
-        band, own = (sum(values[part].mean(axis=0) for part in parts) for parts in (sides, insides))
+        both = parts[i, j], parts[j, i]
+        band, own = (sum(values[side[which]].mean(axis=0) for side in both) for which in (0, 1))
         saturation, contrast = (band / np.maximum(own, 1e-12)).tolist()
-        pixels = int(sum(part.sum() for part in sides))
+        pixels = int(sum(side[0].sum() for side in both))
         ratios.append(BorderRatios((regions.names[i], regions.names[j]), saturation, contrast, pixels))
     return ratios
+
+
+def border_parts(
+    labels: NDArray[np.intp], count: int, width: float
+) -> dict[tuple[int, int], tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return, for each region and each that it meets, its part of the band between them, and its own inside.
+
+    Parameters
+    ----------
+    labels : ndarray of int, H×W
+        The region of each position.
+    count : int
+        Of regions.
+    width : float
+        In pixels.
+
+    Returns
+    -------
+    dict
+        (i, j) → what of region i is within `width` of region j, and what of it is farther than that from any other.
+        (i, j) and (j, i) are there if each of their four parts has 100 pixels.
+    """
+    near = [ndimage.distance_transform_edt(labels != number) <= width for number in range(count)]
+    alone = np.sum(near, axis=0) == 1
+    insides = [(labels == number) & alone for number in range(count)]
+    bands = {(i, j): (labels == i) & near[j] for i, j in permutations(range(count), 2)}
+    return {
+        (i, j): (bands[i, j], insides[i])
+        for i, j in bands
+        if min(part.sum() for part in (bands[i, j], bands[j, i], insides[i], insides[j])) >= FEWEST
+    }
 
 
 def color_distance(a: ArrayLike, b: ArrayLike) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vggnumpy.backend import select_device, to_host
+from vggnumpy.borders import WIDTH, evened
 from vggnumpy.color_control import PAINTED_GREY, finished, recolored
 from vggnumpy.errors import InputError
 from vggnumpy.images import resize, to_uint8
@@ -211,7 +212,8 @@ def paint(plan: Plan, callback: Callable[[Progress], None] | None = None, steer:
 
     def finish(painted: np.ndarray) -> np.ndarray:
         if settings.color == "regions" and plan.placement is not None:
-            return recolored_content(painted.clip(0, 255), plan.placement, plan.styles, plan.style_weights, 1.0)
+            even = evened(painted.clip(0, 255), plan.placement.content, WIDTH * max(painted.shape))
+            return recolored_content(even, plan.placement, plan.styles, plan.style_weights, 1.0)
         if settings.color not in PAINTED_GREY:
             return painted
         return finished(settings.color, painted, resize(plan.colored, painted.shape[:2]))
