@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vggnumpy.borders import evened
-from vggnumpy.color import lab_to_srgb
+from vggnumpy.color import lab_to_srgb, srgb_to_lab
 from vggnumpy.errors import InputError
 from vggnumpy.measures import border_ratios
 from vggnumpy.regions import feather, hard_regions
@@ -53,14 +53,17 @@ def test_a_grey_band_is_not_multiplied_without_end():
 
 
 def test_where_two_borders_meet_their_factors_are_averaged():
-    """A third region below: its own border shows nothing, and half of the other's factor is left in the corner."""
+    """In the corner of the first region the factor is the geometric mean of those along its two borders."""
     labels = LABELS.copy()
     labels[60:] = 2
     image = np.where((labels == 2)[..., None], lab_to_srgb(np.array([55.0, 0, 24])), painted(0.7, 1))
-    regions = hard_regions(labels, [RED, BLUE, GREEN])
-    before, after = border_ratios(image, regions), border_ratios(evened(image, regions, 6), regions)
-    assert [one.names for one in after] == [("red", "blue"), ("red", "green"), ("blue", "green")]
-    assert all(abs(new.saturation - 1) < 0.05 for new in after) and before[0].saturation < 0.75
+    before, after = (
+        np.hypot(*np.moveaxis(srgb_to_lab(one)[..., 1:], -1, 0))
+        for one in (image, evened(image, hard_regions(labels, [RED, BLUE, GREEN]), 6))
+    )
+    factor = after / before
+    assert factor[20, 57] == pytest.approx(1 / 0.7, rel=0.01) and factor[57, 20] == pytest.approx(1, abs=0.05)
+    assert factor[57, 57] == pytest.approx(np.sqrt(factor[20, 57] * factor[57, 20]), rel=1e-3)
 
 
 def test_borders_too_short_to_be_judged_are_left_alone():

@@ -8,6 +8,7 @@ from vggnumpy import Objective, losses, style_of
 from vggnumpy.errors import InputError
 from vggnumpy.gradcheck import check_gradient
 from vggnumpy.objective import FORMS
+from vggnumpy.ops.geometry import Sides, window_at
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,24 @@ def test_the_gradient_agrees_with_differences(net, images, pooling, normalizatio
     _, gradient = fun(x)
     assert gradient.shape == x.shape and gradient.dtype == x.dtype
     assert check_gradient(fun, x) < 1e-6
+
+
+@pytest.mark.parametrize("executor", ["reference", "fused"])
+def test_a_margin_belongs_to_no_style(net, images, executor):
+    x, _, styles = images
+    margin = Sides(3, 2, 0, 5)
+    fun = Objective(net, style_images=styles, style=STYLE, margin=margin, executor=executor)
+    value, _ = fun(x)
+    F, expected = net.forward(x, [*STYLE])[0], 0.0
+    for layer, weight in STYLE.items():
+        inside = window_at(F[layer].shape[:2], x.shape[:2], margin).of(F[layer])
+        for image in styles:
+            G, positions = losses.gram_statistics(net.forward(image, [layer])[0][layer])
+            expected += weight * losses.gram(inside, G, positions)[0]
+    assert value == pytest.approx(expected, rel=1e-10)
+    assert check_gradient(fun, x) < 1e-6
+    whole = Objective(net, style_images=styles, style=STYLE, margin=0, executor=executor)
+    assert whole(x)[0] != pytest.approx(value, rel=1e-2)
 
 
 TERMS = {"content relu2_1", "content conv1_1", "style relu1_1", "style relu2_1", "style pool2", "size", "variation"}

@@ -112,7 +112,7 @@ def test_a_doodle_is_painted(folder, capsys, form):
     record = json.loads(Path("out.json").read_text())
     assert record["settings"]["content_layers"] == {} and record["settings"]["start"] == "noise"
     assert record["history"][-1]["loss"] < record["history"][0]["loss"]
-    kinds = {name.partition(" ")[0] for name in record["terms"]} - {"variation"}
+    kinds = {name.partition(" ")[0] for name in record["terms"]} - {"size", "variation"}
     assert kinds == {"both": {"style", "patches"}, "patches": {"patches"}, "regions": {"style"}}[form]
     result = read_image("out.png")
     assert result[:20, :, 0].mean() > result[:20, :, 2].mean()  # the ground's colours are above now

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from vggnumpy import InputError, random_network, transfer
+from vggnumpy.borders import evened
 from vggnumpy.color import srgb_to_lab
 from vggnumpy.losses import regions_statistics
 from vggnumpy.nets import architecture
 from vggnumpy.ops.geometry import Sides
+from vggnumpy.plan import plan_transfer
 from vggnumpy.regions import hard_regions
+from vggnumpy.scale import objective_at
 from vggnumpy.spatial import Placement, content_masks, placement_of_masks, recolored_content, region_styles, style_masks
 
 NET = random_network(architecture("vgg19")[:7], rng=1)  # to relu2_1
@@ -169,5 +172,20 @@ def test_a_transfer_begins_and_ends_with_colours_moved_region_by_region():
     assert mean_color(steps[0], True)[0] > 180 and mean_color(steps[0], False)[2] > 180
     for half, wanted in ((slice(32), mean_lab(painting[:, :28])), (slice(32, None), mean_lab(painting[:, 28:]))):
         np.testing.assert_allclose(mean_lab(moved[:, half]), wanted, atol=0.5)
+    borders = evened(steps[-1].clip(0, 255), placed.content, 6 * 64 / 512)
+    expected = recolored_content(borders, placed, [painting], [1.0], 1.0)
+    np.testing.assert_allclose(moved, expected, atol=1e-3)
     with pytest.raises(InputError, match="moves colours region by region: give masks"):
         transfer(CONTENT, painting, net=NET, size=64, color="regions")
+
+
+def test_the_margin_belongs_to_no_region():
+    placed = Placement(left_and_right(48, 64), (left_and_right(40, 56),))
+    painting = halves((220, 60, 40), (40, 60, 220))
+    plan = plan_transfer(
+        halves((9, 9, 9), (99, 99, 99), 48, 64), painting, net=NET, size=64, placement=placed, feather=0.0
+    )
+    objective = objective_at(plan, plan.net, (48, 64), Sides(8, 8, 16, 16))
+    maps = objective._regions["relu1_1"]
+    assert maps.shape == (64, 96, 2) and maps[8:-8, 16:-16].sum() == 48 * 64
+    assert maps.sum() == 48 * 64

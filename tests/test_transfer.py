@@ -10,6 +10,7 @@ import pytest
 
 import vggnumpy as vn
 from vggnumpy.nets import architecture, random_network
+from vggnumpy.ops.geometry import Sides
 from vggnumpy.plan import canvas_sides, plan_transfer, scale_sizes
 from vggnumpy.presets import FAMILIES, PRESETS, choose_layers, preset
 from vggnumpy.scale import objective_at
@@ -68,6 +69,19 @@ def test_the_margin_is_painted_along_and_cut_off():
     assert result.settings["margin"] == 8
     assert {*seen, result.pixels.shape} == {(34, 48, 3)}
     assert not np.array_equal(result.pixels, transfer(CONTENT, STYLE, margin=0, **QUICK).pixels)
+
+
+def test_what_is_cut_off_has_no_share_in_the_style():
+    """The picture's own pixels alone, and those that relu1_1 sees from them, change its style loss."""
+    plan = plan_transfer(CONTENT, STYLE, style_layers={"relu1_1": 1.0}, **QUICK)
+    objective, canvas = objective_at(plan, NET, (34, 48), Sides(8, 8, 8, 8)), RNG.uniform(0, 255, (50, 64, 3))
+    losses = []
+    for rim in (0, 7, 9):
+        changed = canvas.astype("float32")
+        changed[:rim] = 0
+        objective(changed)
+        losses.append(objective.terms["style relu1_1"].loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6) and losses[0] != pytest.approx(losses[2], rel=1e-6)
 
 
 def test_the_loss_falls_and_the_result_says_how_it_was_made():

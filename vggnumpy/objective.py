@@ -9,7 +9,7 @@ of the network at their layers, and those of the regularisers are added to the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,10 +21,12 @@ from vggnumpy.cuda.precision import PRECISIONS
 from vggnumpy.engine import Engine, engine_for, find_chain, one_blas_thread
 from vggnumpy.engine.cuda import CudaEngine, content_losses, cuda_engine_for, find_cuda_chain, gram_losses
 from vggnumpy.errors import InputError
-from vggnumpy.losses.factors import NORMALIZATIONS
+from vggnumpy.losses.factors import NORMALIZATIONS, pixel_factor
 from vggnumpy.nets.network import LayerKey, Network
 from vggnumpy.nets.placement import network_backend
-from vggnumpy.styles import Style, as_pixels, check_style, style_of
+from vggnumpy.ops import pad
+from vggnumpy.ops.geometry import Number, Window, four_sides, window_at
+from vggnumpy.styles import Style, as_pixels, by_name, check_style, style_of
 from vggnumpy.terms import LayerTerm, Term, add_layer_terms
 
 FORMS = ("exact", "printed")
@@ -57,6 +59,9 @@ class Objective:
         β of the variation regulariser.
     style_weights : sequence of float, optional
         γ, one for each style.  By default 1 each: mixed gradient descent, the sum of the styles' losses.
+    margin : int or (top, bottom, left, right)
+        Pixels of the image at its sides that will be cut off: Gram matrices are summed over what is inside of them.
+        (Those of regions are summed by their weights alone.)
     regions : dict, optional
         Layer → weights of the image's positions in each of K regions, H×W×K of the network's dtype, for every style
         layer.  The style losses are then those of `vggnumpy.losses.regions`, and styles are given as layer →
@@ -105,28 +110,30 @@ class Objective:
         size_power: float = 2,
         variation_beta: float | str = 2,
         style_weights: Sequence[float] | None = None,
+        margin: Number = 0,
         regions: Mapping[LayerKey, Any] | None = None,
         layer_terms: Sequence[LayerTerm] = (),
         form: str = "exact",
         executor: str = "auto",
         precision: str = "fp32",
     ):
-        if executor not in EXECUTORS:
-            raise InputError(f"executor must be one of {', '.join(EXECUTORS)}, got {executor!r}")
-        if precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        if form not in FORMS:
-            raise InputError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
-        if normalization not in NORMALIZATIONS:
-            raise InputError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+        for name, given, known in (
+            ("executor", executor, EXECUTORS),
+            ("precision", precision, PRECISIONS),
+            ("form", form, FORMS),
+            ("normalization", normalization, NORMALIZATIONS),
+        ):
+            if given not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, got {given!r}")
         self.net, self._precision = net, precision
         self._backend = network_backend(net)
-        self.content = _by_name(net, content or {})
-        self.style = _by_name(net, style or {})
+        self.content = by_name(net, content or {})
+        self.style = by_name(net, style or {})
         self.normalization = normalization
         self.form = form
         self._content_loss = losses.content_printed if form == "printed" else losses.content
         self._gram_cotangent = losses.gram_printed_cotangent if form == "printed" else losses.gram_cotangent
+        self._margin = four_sides(margin, "margin")
         self.size, self.size_power = float(size), size_power
         self.variation, self.variation_beta = float(variation), variation_beta
         self._regions = {net.layer_name(key): masks for key, masks in (regions or {}).items()}
@@ -289,13 +296,11 @@ class Objective:
                 dimage = self._network_terms(image, content, style, others, terms)
             else:
                 dimage = self._fused_terms(engine, image, terms)
-        if "size" in names:
-            loss, dx = losses.size(image, self.size_power, self._center)
-            dimage = self._add_pixel_term(terms, "size", self.size, loss, dx, self.size_power, dimage)
-        if "variation" in names:
-            loss, dx = losses.variation(image, self.variation_beta)
-            power = 1 if isinstance(self.variation_beta, str) else self.variation_beta
-            dimage = self._add_pixel_term(terms, "variation", self.variation, loss, dx, power, dimage)
+        for name, weight, loss, dx, power in self._on_pixels(image, names):
+            factor = pixel_factor(dx.size, power, self.normalization)
+            terms[name] = weight, loss * factor
+            dx = dx * (weight * factor)
+            dimage = dx if dimage is None else dimage + dx
         return terms, dimage
 
     def _network_terms(
@@ -318,12 +323,15 @@ class Objective:
             dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         for layer in style:
             F = features.pop(layer)
-            masks = self._regions.get(layer)
-            statistics = losses.gram_statistics(F) if masks is None else losses.regions_statistics(F, masks)
+            masks, inside = self._regions.get(layer), self._window(F.shape, image)
+            statistics = losses.gram_statistics(inside.of(F)) if masks is None else losses.regions_statistics(F, masks)
             loss, S = self._style_loss(statistics, layer)
             terms[f"style {layer}"] = self.style[layer], loss
             S = S * self.style[layer]
-            dF = self._gram_cotangent(F, S) if masks is None else losses.regions_cotangent(F, masks, S)
+            if masks is None:
+                dF, _ = pad(self._gram_cotangent(inside.of(F), S), inside.outside(F.shape))
+            else:
+                dF = losses.regions_cotangent(F, masks, S)
             dfeatures[layer] = dfeatures[layer] + dF if layer in dfeatures else dF
         return self.net.backward(tape, dfeatures)
 
@@ -331,7 +339,8 @@ class Objective:
         """Compute the terms at layers by the engine; return the gradient image of their sum."""
         if isinstance(engine, CudaEngine):
             return self._cuda_terms(engine, image, terms)
-        grams, contents = engine.forward(image, self.style, self._targets, self._regions)
+        windows = self._windows(engine, image)
+        grams, contents = engine.forward(image, self.style, self._targets, self._regions, windows)
         factors, derivatives = {}, {}
         for layer, statistics in contents.items():
             loss, factor = losses.content_value(statistics, self.normalization)
@@ -350,13 +359,20 @@ class Objective:
         if not engine.has_losses:
             styles = self._styles, self._style_weights, self._style_squares
             engine.set_losses(
-                gram_losses(engine.plan, self.style, *styles, self.normalization),
+                gram_losses(engine.plan, self.style, self._windows(engine, image), *styles, self.normalization),
                 content_losses(self.content, self._targets, self._content_squares, self.normalization),
             )
         grams, contents, dimage = engine.evaluate(image)
         terms.update({f"content {layer}": (self.content[layer], loss) for layer, loss in contents.items()})
         terms.update({f"style {layer}": (self.style[layer], loss) for layer, loss in grams.items()})
         return dimage
+
+    def _window(self, shape: tuple[int, ...], image: Any) -> Window:
+        """Return the part of features of this shape, …×H×W×C, that Gram matrices are summed over."""
+        return window_at((shape[-3], shape[-2]), (image.shape[-3], image.shape[-2]), self._margin)
+
+    def _windows(self, engine: Engine | CudaEngine, image: Any) -> dict[str, Window]:
+        return {layer: self._window(engine.plan.features_shape(layer), image) for layer in self.style}
 
     def _style_loss(self, statistics: tuple[Any, Any], layer: str) -> tuple[float, Any]:
         """Return Σ_s γ_s gram(F, A_s) and its derivative with respect to G, or to the regions' matrices.
@@ -374,27 +390,10 @@ class Objective:
             total, S = total + weight * value, S + dG * weight
         return total, S
 
-    def _add_pixel_term(
-        self,
-        terms: dict[str, tuple[float, float]],
-        name: str,
-        weight: float,
-        loss: float,
-        dx: Any,
-        power: float,
-        dimage: Any,
-    ) -> Any:
-        factor = 1.0 if self.normalization in ("gatys", "raw") else 1 / dx.size
-        if self.normalization == "relative":
-            factor /= 255.0**power
-        terms[name] = weight, loss * factor
-        dx = dx * (weight * factor)
-        return dx if dimage is None else dimage + dx
-
-
-def _by_name(net: Network, weights: Mapping[LayerKey, float]) -> dict[str, float]:
-    """Return layer name → weight; a layer under its name and its number would have two."""
-    named = {net.layer_name(key): float(weight) for key, weight in weights.items()}
-    if len(named) < len(weights):
-        raise InputError(f"a layer is given twice, by name and by number: {', '.join(map(str, weights))}")
-    return named
+    def _on_pixels(self, image: Any, names: Sequence[str]) -> Iterator[tuple[str, float, float, Any, float]]:
+        """Yield name, weight, loss, its derivative and the power of each regulariser."""
+        if "size" in names:
+            yield "size", self.size, *losses.size(image, self.size_power, self._center), self.size_power
+        if "variation" in names:
+            power = 1 if isinstance(self.variation_beta, str) else self.variation_beta
+            yield "variation", self.variation, *losses.variation(image, self.variation_beta), power

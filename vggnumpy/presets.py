@@ -77,7 +77,7 @@ class Settings:
     margin : int
         Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
         again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's
-        padding does to the border stays outside the picture.  0 extends nothing.
+        padding does to the border stays outside the picture.  Gram matrices leave it out.  0 extends nothing.
     style_loss : str
         One of `vggnumpy.style_terms.STYLE_LOSSES`: by Gram matrices, or by something that knows of places or patches.
     patch_layers : dict or None
@@ -140,6 +140,8 @@ PRESETS: dict[str, Settings] = {
     "default": Settings(
         "ours: the first four style layers of Gatys et al. 2016; the content less deep than theirs, which keeps faces",
         variation=0.5,
+        size_penalty=30.0,  # hardly anything from 0 to 255, and steep beyond: what is clipped there is lost
+        size_power=12,
         margin=8,
     ),
     "report": Settings(

@@ -1,7 +1,14 @@
-"""One scale of a transfer: a picture's canvas and the objective that is minimised on it."""
+"""One scale of a transfer: a picture's canvas and the objective that is minimised on it.
+
+The canvas has a margin around the picture (see `Settings.margin`), which is painted along and cut off at the end.
+Gram matrices are summed over the picture alone.  Summed over the margin too, which is a third of the canvas at 128
+pixels, they are met by the two together: the margin takes a share of the style with it, and the longer the descent,
+the larger the share.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +21,7 @@ from vggnumpy.nets import Network
 from vggnumpy.nets.network import LayerKey
 from vggnumpy.objective import Objective
 from vggnumpy.ops import pad
-from vggnumpy.ops.geometry import Sides
+from vggnumpy.ops.geometry import Sides, window_at
 from vggnumpy.plan import Plan, style_size
 from vggnumpy.spatial import content_masks, on_device, region_styles, style_masks
 from vggnumpy.style_terms import ALIGNED, cropped, style_terms
@@ -55,6 +62,7 @@ def objective_at(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides)
         size_power=settings.size_power,
         variation_beta=settings.variation_beta,
         style_weights=style.weights,
+        margin=sides,
         regions=style.regions,
         layer_terms=style.terms,
         precision=settings.precision,
@@ -99,7 +107,19 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
     maps = [{layer: one[layer] for layer in layers} for one in maps]
     styles = [on_device(one, backend) for one in region_styles(plan.placement, plan.net, images, maps)]
     weights = plan.style_weights if len(styles) == len(images) else [1.0]
-    return _Style(styles, layers, weights, on_device({layer: own[layer] for layer in layers}, backend), terms)
+    return _Style(styles, layers, weights, on_device(_inside(own, layers, content.shape, sides), backend), terms)
+
+
+def _inside(
+    maps: dict[LayerKey, np.ndarray], layers: Iterable[LayerKey], shape: tuple[int, ...], sides: Sides
+) -> dict[LayerKey, np.ndarray]:
+    """Return the weights of regions at some layers with 0 in the canvas's margin: it belongs to none."""
+    found = {}
+    for layer in layers:
+        size = maps[layer].shape
+        window = window_at((size[0], size[1]), (shape[0], shape[1]), sides)
+        found[layer], _ = pad(window.of(maps[layer]), window.outside(size))
+    return found
 
 
 def _style_images(plan: Plan, shape: tuple[int, int], sides: Sides) -> list[np.ndarray]:

@@ -305,3 +305,11 @@ def _check_styles(styles: Sequence[Style]) -> None:
                     f"style {number} at layer {layer!r} needs a finite Gram matrix and a positive count of positions"
                 )
     check_dtypes("mixing styles", *(statistics[0] for style in styles for statistics in style.values()))
+
+
+def by_name(net: Network, weights: Mapping[LayerKey, float]) -> dict[str, float]:
+    """Return layer name → weight; a layer under its name and its number would have two."""
+    named = {net.layer_name(key): float(weight) for key, weight in weights.items()}
+    if len(named) < len(weights):
+        raise InputError(f"a layer is given twice, by name and by number: {', '.join(map(str, weights))}")
+    return named

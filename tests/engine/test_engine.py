@@ -8,19 +8,25 @@ from vggnumpy import losses, random_network
 from vggnumpy.engine import engine_for
 from vggnumpy.nets import chain
 from vggnumpy.nets.tables import conv, pool, relu
+from vggnumpy.ops.geometry import Window
 
 
-def reference(net, x, grams, contents):
+def reference(net, x, grams, contents, windows=None):
     """Return targets, statistics, derivatives to go back with and the gradient image, by the reference."""
+    windows = windows or {}
     rng = np.random.default_rng(1)
     features, tape = net.forward(x, [*grams, *contents])
     targets = {k: features[k] * rng.uniform(0.5, 1.5, features[k].shape).astype(x.dtype) for k in contents}
-    gram_statistics = {k: losses.gram_statistics(features[k]) for k in grams}
+    inside = {k: windows[k].of(features[k]) if k in windows else features[k] for k in grams}
+    gram_statistics = {k: losses.gram_statistics(inside[k]) for k in grams}
     content_statistics = {k: losses.content_statistics(features[k], targets[k]) for k in contents}
     S = {k: rng.standard_normal(g.matrix.shape).astype(x.dtype) for k, g in gram_statistics.items()}
     S = {k: S[k] / np.linalg.norm(gram_statistics[k].matrix + 1) for k in S}
     factors = {k: 10.0 / (1 + np.linalg.norm(features[k]) ** 2) for k in contents}
-    dfeatures = {k: losses.gram_cotangent(features[k], S[k]) for k in grams}
+    dfeatures = {k: np.zeros_like(features[k]) for k in grams}
+    for k in grams:
+        part = windows[k].of(dfeatures[k]) if k in windows else dfeatures[k]
+        part += losses.gram_cotangent(inside[k], S[k])
     for k in contents:
         de = losses.content_cotangent(features[k], targets[k], factors[k])
         dfeatures[k] = dfeatures[k] + de if k in dfeatures else de
@@ -31,6 +37,13 @@ def reference(net, x, grams, contents):
     return features, targets, gram_statistics, content_statistics, backward, net.backward(tape, dfeatures)
 
 
+def random_windows(net, x, layers, seed):
+    """Return a part of the map for every second layer: a position, a row, or some rows and columns."""
+    rng, features = np.random.default_rng(seed), net.forward(x, layers)[0]
+    ends = {k: [np.sort(rng.choice(size + 1, 2, replace=False)) for size in features[k].shape[-3:-1]] for k in layers}
+    return {k: Window(*ends[k][0], *ends[k][1]) for k in layers[::2]}
+
+
 def close(a, b, bound):
     return np.linalg.norm(np.asarray(a) - b) <= bound * np.linalg.norm(b) + 1e-30
 
@@ -38,10 +51,11 @@ def close(a, b, bound):
 @pytest.mark.parametrize("seed", range(40))
 def test_it_is_the_reference(seed):
     net, x, grams, contents = random_chain(seed)
-    features, targets, G, D, backward, dimage = reference(net, x, grams, contents)
+    windows = random_windows(net, x, list(grams), seed) if seed % 2 else {}
+    features, targets, G, D, backward, dimage = reference(net, x, grams, contents, windows)
     engine = engine_for(net, {*grams, *contents}, x.shape, threads=1 + seed % 3)
     for _ in range(2):  # what the first evaluation left in the buffers must not matter to the second
-        fast_G, fast_D = engine.forward(x, grams, targets)
+        fast_G, fast_D = engine.forward(x, grams, targets, windows=windows)
         for layer, F in features.items():
             assert close(engine.features(layer), F, 1e-12) and engine.features(layer).shape == F.shape
         for layer in grams:

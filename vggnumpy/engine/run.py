@@ -19,6 +19,7 @@ from vggnumpy.engine.threads import InOrder, workers
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.nets.network import Network
 from vggnumpy.nets.steps import backward_step, forward_step
+from vggnumpy.ops.geometry import Window
 from vggnumpy.ops.pad import pad, pad_backward
 from vggnumpy.ops.winograd_matrices import transforms
 from vggnumpy.ops.winograd_tiles import gather_tiles, spread_tiles, tile_products
@@ -59,6 +60,7 @@ class Engine:
         grams: Iterable[str] = (),
         targets: Mapping[str, np.ndarray] | None = None,
         masks: Mapping[str, np.ndarray] | None = None,
+        windows: Mapping[str, Window] | None = None,
     ) -> tuple[dict[str, Sums], dict[str, ContentStatistics]]:
         """Compute what the losses at the taps need.
 
@@ -71,6 +73,8 @@ class Engine:
             Layer → features to compare with, of the features' shape.
         masks : dict, optional
             Layer → weights of its positions in K regions, …×K: its Gram matrices are those of the regions.
+        windows : dict, optional
+            Layer → the part of its map that its Gram matrix is summed over, by default all of it.
 
         Returns
         -------
@@ -86,7 +90,7 @@ class Engine:
         batched = {layer: self._batched_target(layer, P) for layer, P in (targets or {}).items()}
         self._image_shape = image.shape
         self._planes = self._first_input(image)
-        self._taps = Taps(grams, batched, masks or {})
+        self._taps = Taps(grams, batched, masks or {}, windows or {})
         for stage in self.plan.stages[1:] if self.plan.recomputed else self.plan.stages:
             if stage.number:
                 self._U = self._transformed(stage, turned=False)

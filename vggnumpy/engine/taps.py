@@ -13,6 +13,7 @@ from vggnumpy.engine.threads import InOrder
 from vggnumpy.losses.content import ContentStatistics
 from vggnumpy.losses.gram import GramStatistics
 from vggnumpy.losses.regions import RegionStatistics
+from vggnumpy.ops.geometry import Window
 from vggnumpy.ops.workspace import Workspace
 
 Sums = GramStatistics | RegionStatistics
@@ -30,10 +31,18 @@ class Taps:
     masks : dict
         Layer → weights N×H×W×K, or H×W×K for one image, of the positions in K regions, for layers whose Gram
         matrices are wanted region by region.
+    windows : dict
+        Layer → the part of its map that its Gram matrix is summed over, for layers where it is not all of it.
     """
 
-    def __init__(self, grams: Iterable[str], targets: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]):
-        self._targets = targets
+    def __init__(
+        self,
+        grams: Iterable[str],
+        targets: Mapping[str, np.ndarray],
+        masks: Mapping[str, np.ndarray],
+        windows: Mapping[str, Window],
+    ):
+        self._targets, self._windows = targets, windows
         self._masks = {layer: m if m.ndim == 4 else m[None] for layer, m in masks.items()}
         self._wanted = set(grams)
         self._grams: dict[str, tuple[np.ndarray, Any]] = {}
@@ -57,7 +66,14 @@ class Taps:
     def _gram_of(self, layer: str, F: np.ndarray, region: Region) -> Sums:
         if layer in self._masks:
             return losses.regions_statistics(F, self._masks[layer][region])
-        return losses.gram_statistics(F)
+        return losses.gram_statistics(F[self._within(layer, region)])
+
+    def _within(self, layer: str, region: Region) -> tuple[slice, slice]:
+        """Return what of a block lies in the layer's window."""
+        window = self._windows.get(layer)
+        if window is None:
+            return slice(None), slice(None)
+        return _overlap(region.rows, window.top, window.bottom), _overlap(region.columns, window.left, window.right)
 
     def _add(self, layer: str, gram: Sums | None, content: ContentStatistics | None) -> None:
         if gram is not None:
@@ -98,8 +114,12 @@ class Taps:
         dF = None
         if layer in self._sums:
             dF = work("cotangent", F.shape, F.dtype)
-            flat, S = F.reshape(-1, F.shape[-1]), self._sums[layer]
-            np.matmul(flat, S, out=dF.reshape(flat.shape))  # losses.gram_cotangent, into a buffer
+            part = F[self._within(layer, region)]
+            if part.shape == F.shape:  # losses.gram_cotangent, into a buffer
+                np.matmul(F.reshape(-1, F.shape[-1]), self._sums[layer], out=dF.reshape(-1, F.shape[-1]))
+            else:
+                dF[...] = 0
+                np.matmul(part, self._sums[layer], out=dF[self._within(layer, region)])
         if layer in self._regions:
             dF = losses.regions_cotangent(F, self._masks[layer][region], self._regions[layer])
         if layer in self._factors:
@@ -109,6 +129,12 @@ class Taps:
             given = self._given[layer][region]
             dF = given if dF is None else np.add(dF, given, out=dF)
         return dF
+
+
+def _overlap(part: slice, first: int, end: int) -> slice:
+    """Return what of a block's rows or columns lies between two, counted from its first."""
+    start = max(part.start, first)
+    return slice(start - part.start, max(start, min(part.stop, end)) - part.start)
 
 
 def _copy(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -64,3 +64,14 @@ def map_factor(
         case "relative":
             return 1 / nonzero_target(squares, loss)
     raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}")
+
+
+def pixel_factor(entries: int, power: float, normalization: str) -> float:
+    """Return the factor of a regulariser Σ |…|^power over the entries of an image, counted from 0 to 255.
+
+    1 under ``raw`` and ``gatys``, 1/entries under ``mean_square``, and under ``relative`` such that the regulariser is
+    a mean over pixels counted from 0 to 1.
+    """
+    if normalization in ("gatys", "raw"):
+        return 1.0
+    return 1 / entries / (255.0**power if normalization == "relative" else 1.0)

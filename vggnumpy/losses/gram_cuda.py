@@ -20,6 +20,7 @@ import numpy as np
 from vggnumpy.backend import Kernel, backend_of
 from vggnumpy.cuda.launch import Device
 from vggnumpy.cuda.precision import check_array, map_dtype
+from vggnumpy.ops.geometry import Window
 
 _SOURCE = "losses/gram_mma.cu"
 _SIDE, _LEAST, _ROUND = 64, 256, 32
@@ -58,12 +59,15 @@ class GramTarget(NamedTuple):
         Written: 2k/M · (R + Rᵀ), in the precision of the features.
     squares : array, float64
         Written: parts of Σ R².
+    window : Window, optional
+        The part of every image's map that G is summed over; M is then its positions.
     """
 
     matrix: Any
     factor: float
     Z: Any
     squares: Any
+    window: Window | None = None
 
 
 def plan_gram(positions: int, channels: int, device: Device) -> GramPlan:
@@ -86,7 +90,7 @@ def gram_matrix(
     Parameters
     ----------
     F : array, …×C
-        Features of M positions in all, of `map_dtype`.
+        Features of M positions in all, of `map_dtype`; N×H×W×C if the target has a window.
     plan : GramPlan
     partial : array, float32, `plan.partial_shape`
         Written.
@@ -109,6 +113,7 @@ def gram_matrix(
     if G is not None:
         check_array("G", G, square, "float32")
     rest: tuple[Any, ...] = (None, np.float64(0), np.float64(0), None, None)
+    window = None if target is None else target.window
     if target is not None:
         for name, array, shape, wanted in (
             ("target", target.matrix, square, "float32"),
@@ -116,17 +121,17 @@ def gram_matrix(
             ("squares", target.squares, plan.squares_shape, "float64"),
         ):
             check_array(name, array, shape, wanted)
-        over = 1 / plan.positions
+        over = 1 / (plan.positions if window is None else F.shape[0] * window.positions)
         rest = (target.matrix, np.float64(over), np.float64(2 * target.factor * over), target.Z, target.squares)
-    first = (F, np.int64(plan.positions), np.int32(channels), np.int32(plan.chunk), partial)
+    first = (F, np.int64(plan.positions), np.int32(channels), np.int32(plan.chunk), partial, *_numbers(F, window))
     pitch = 32 * (_SIDE * F.itemsize + 32)
     _kernel(F, "gram_partial", precision)((plan.parts * plan.pairs,), (128,), first, shared_mem=3 * 2 * pitch)
     arguments = (partial, np.int32(plan.parts), np.int32(channels), G, *rest)
     _kernel(F, "gram_finish", precision)((plan.pairs * 128,), (256,), arguments)
 
 
-def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None) -> None:
-    """Write F Z (+ added) to `out`.
+def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None, window: Window | None = None) -> None:
+    """Write F Z (+ added) to `out`; outside the window only what is added, or 0.
 
     Parameters
     ----------
@@ -137,6 +142,8 @@ def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None)
         Written; may be `added`, and, for 64 channels at most, `F`: then a block reads no positions but its own.
     precision : {"fp32", "tf32", "bf16"}
     added : array of F's shape, optional
+    window : Window, optional
+        As the target's.
 
     Raises
     ------
@@ -152,8 +159,15 @@ def gram_derivative(F: Any, Z: Any, out: Any, precision: str, added: Any = None)
         raise ValueError(f"the number of channels must be a multiple of 16, got {channels}")
     positions = F.size // channels
     blocks = -(-positions // 128) * -(-channels // 64)
-    arguments = (F, Z, np.int64(positions), np.int32(channels), added, out)
+    arguments = (F, Z, np.int64(positions), np.int32(channels), added, out, *_numbers(F, window))
     _kernel(F, "gram_cotangent", precision)((blocks,), (256,), arguments, shared_mem=3 * 192 * 144)
+
+
+def _numbers(F: Any, window: Window | None) -> tuple[np.int32, ...]:
+    """Return height and width of the maps N×H×W×C and the window, as the kernels take them; all 0 without one."""
+    if window is None or window.positions == F.shape[1] * F.shape[2]:
+        return (np.int32(0),) * 6
+    return tuple(map(np.int32, (F.shape[1], F.shape[2], *window)))
 
 
 def _kernel(array: Any, name: str, precision: str) -> Kernel:

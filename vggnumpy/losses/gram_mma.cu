@@ -24,6 +24,16 @@ __device__ __forceinline__ Pair pair_of(int number, int tiles) {
   return {I, I + number};
 }
 
+// Whether a position of maps N×H×W is in the window, rows [top, bottom) and columns [left, right) of each; H = 0: all
+// are.  What is outside is read as 0: it adds nothing to G, and its derivative F Z is 0.
+struct Window { int height, width, top, bottom, left, right; };
+__device__ __forceinline__ bool in_window(const Window& w, i64 position) {
+  if (!w.height) return true;
+  unsigned p = (unsigned)position, row = p / (unsigned)w.width;  // a map has fewer than 2³² positions
+  int x = (int)(p - row * (unsigned)w.width), y = (int)(row % (unsigned)w.height);
+  return y >= w.top && y < w.bottom && x >= w.left && x < w.right;
+}
+
 // ---- parts of G ----
 // Block b makes tile `b % pairs` over positions [chunk·s, chunk·(s + 1)), s = b / pairs: the blocks that read the same
 // positions run together.  4 warps, 32×32 each.  DEPTH positions at a time come to shared memory as they lie, a row of
@@ -36,7 +46,9 @@ template <class T> struct Rows { static constexpr int PITCH = SIDE + 32 / sizeof
 // instances: gram_partial<FP32>, gram_partial<TF32>, gram_partial<BF16>
 template <int P, class T = typename Map<P>::T>
 __global__ void __launch_bounds__(PARTIAL_THREADS, 4)
-gram_partial(const T* features, i64 positions, int C, int chunk, float* partial) {
+gram_partial(const T* features, i64 positions, int C, int chunk, float* partial, int height, int width, int top,
+             int bottom, int left_end, int right_end) {
+  Window window = {height, width, top, bottom, left_end, right_end};
   constexpr int PITCH = Rows<T>::PITCH, EACH = 16 / sizeof(T), TILE = DEPTH * PITCH;
   DYN_SHARED(T, shared);
   int tiles = (C + SIDE - 1) / SIDE, pairs = tiles * (tiles + 1) / 2;
@@ -50,7 +62,7 @@ gram_partial(const T* features, i64 positions, int C, int chunk, float* partial)
       int which = i / (DEPTH * SIDE / EACH), row = i / (SIDE / EACH) % DEPTH, column = i % (SIDE / EACH) * EACH;
       int c = (which ? pair.J : pair.I) * SIDE + column;
       i64 position = first + step * DEPTH + row;
-      bool inside = position < end && c < C;
+      bool inside = position < end && c < C && in_window(window, position);
       T* to = shared + (step % PARTIAL_STAGES * 2 + which) * TILE + row * PITCH + column;
       ptx_cp_async16(to, features + (inside ? position * C + c : 0), inside);
     }
@@ -153,7 +165,9 @@ constexpr int POSITIONS = 128, CHANNELS = 64, THREADS = 256, STAGES = 3;
 // instances: gram_cotangent<FP32>, gram_cotangent<TF32>, gram_cotangent<BF16>
 template <int P, class T = typename Map<P>::T>
 __global__ void __launch_bounds__(THREADS, 2)
-gram_cotangent(const T* features, const T* Z, i64 positions, int C, const T* added, T* out) {
+gram_cotangent(const T* features, const T* Z, i64 positions, int C, const T* added, T* out, int height, int width,
+               int top, int bottom, int left_end, int right_end) {
+  Window window = {height, width, top, bottom, left_end, right_end};
   constexpr int EACH = 16 / sizeof(T), STAGE = (POSITIONS + CHANNELS) * ROW;
   DYN_SHARED(char, shared);
   int across = (C + CHANNELS - 1) / CHANNELS, k0 = blockIdx.x % across * CHANNELS, warp = threadIdx.x >> 5;
@@ -164,7 +178,8 @@ gram_cotangent(const T* features, const T* Z, i64 positions, int C, const T* add
 #pragma unroll 2
     for (int i = threadIdx.x; i < (POSITIONS + CHANNELS) * 8; i += THREADS) {
       int row = i >> 3, c = (step * 8 + (i & 7)) * EACH;
-      bool isA = row < POSITIONS, inside = c < C && (isA ? first + row < positions : k0 + row - POSITIONS < C);
+      bool isA = row < POSITIONS, inside = c < C;
+      inside = inside && (isA ? first + row < positions && in_window(window, first + row) : k0 + row - POSITIONS < C);
       const T* from = isA ? features + (first + row) * C + c : Z + (i64)(k0 + row - POSITIONS) * C + c;
       ptx_cp_async16(shared + step % STAGES * STAGE + row * ROW + (i & 7) * 16, inside ? from : features, inside);
     }

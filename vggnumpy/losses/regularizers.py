@@ -46,7 +46,8 @@ def size(x: Any, power: float = 2, center: Any = 0.0) -> tuple[float, Any]:
     if power == 2:
         return sum_of_squares(away), away * 2
     magnitude = abs(away)
-    return sum64(magnitude**power), xp.sign(away) * magnitude ** (power - 1) * power
+    slope = magnitude ** (power - 1)
+    return sum64(slope * magnitude), xp.sign(away) * slope * power
 
 
 @operator(any_array=True)

@@ -17,6 +17,47 @@ class Sides(NamedTuple):
     right: int
 
 
+class Window(NamedTuple):
+    """A rectangle of a feature map: its first row and the one after its last, the same of its columns."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def positions(self) -> int:
+        """How many there are."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def of(self, F: Any) -> Any:
+        """Return the part of features …×H×W×C, a view."""
+        return F[..., self.top : self.bottom, self.left : self.right, :]
+
+    def outside(self, shape: tuple[int, ...]) -> Sides:
+        """Return how much of features of this shape, …×H×W×C, is on each side of it."""
+        return Sides(self.top, shape[-3] - self.bottom, self.left, shape[-2] - self.right)
+
+
+def window_at(shape: tuple[int, int], size: tuple[int, int], margin: Sides) -> Window:
+    """Return what of a feature map belongs to an image without its margin: to the nearest position, and one at least.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the map.
+    size : (int, int)
+        Of the image, with its margin.
+    margin : Sides
+    """
+    ends = []
+    for positions, pixels, before, after in zip(shape, size, margin[::2], margin[1::2], strict=True):
+        first, last = round(before * positions / pixels), round((pixels - after) * positions / pixels)
+        first = min(first, positions - 1)
+        ends += [first, max(last, first + 1)]
+    return Window(*ends)
+
+
 def pair(value: Number, name: str, smallest: int = 1) -> tuple[int, int]:
     """Return `value` as (vertical, horizontal); a single number stands for both.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vggnumpy.engine.cuda.plan import CudaPlan
 from vggnumpy.losses.content import ContentStatistics, content_value
 from vggnumpy.losses.gram import gram_factor, gram_mixture
+from vggnumpy.ops.geometry import Window
 
 
 class GramLoss(NamedTuple):
@@ -20,12 +20,15 @@ class GramLoss(NamedTuple):
     matrix : array, C×C, float32
         Divided by its positions.
     factor, constant : float
+    window : Window
+        The part of the layer's map that G is summed over; M is its positions.
     """
 
     weight: float
     matrix: Any
     factor: float
     constant: float
+    window: Window
 
 
 class ContentLoss(NamedTuple):
@@ -39,6 +42,7 @@ class ContentLoss(NamedTuple):
 def gram_losses(
     plan: CudaPlan,
     weights: Mapping[str, float],
+    windows: Mapping[str, Window],
     styles: Sequence[Mapping[Any, tuple[Any, int]]],
     shares: Sequence[float],
     squares: Sequence[Mapping[str, float]],
@@ -51,6 +55,8 @@ def gram_losses(
     plan : CudaPlan
     weights : dict
         Layer → β.
+    windows : dict
+        Layer → the part of each image's map that counts.
     styles : sequence of dict
         Layer → (A_s, positions).
     shares : sequence of float
@@ -62,13 +68,13 @@ def gram_losses(
     """
     found = {}
     for layer, weight in weights.items():
-        *positions, channels = plan.features_shape(layer)
+        images, *_, channels = plan.features_shape(layer)
         targets = [style[layer] for style in styles]
         factors = [
-            share * gram_factor(channels, math.prod(positions), M, normalization, square[layer])
+            share * gram_factor(channels, images * windows[layer].positions, M, normalization, square[layer])
             for share, square, (_, M) in zip(shares, squares, targets, strict=True)
         ]
-        found[layer] = GramLoss(weight, *gram_mixture(targets, factors))
+        found[layer] = GramLoss(weight, *gram_mixture(targets, factors), windows[layer])
     return found
 
 

@@ -77,7 +77,11 @@ class CudaEngine:
         taps = self.plan.taps
         self._grams = {
             layer: GramTarget(
-                loss.matrix, loss.weight * loss.factor, maps[taps[layer].Z], squares[self._part("gram", layer)]
+                loss.matrix,
+                loss.weight * loss.factor,
+                maps[taps[layer].Z],
+                squares[self._part("gram", layer)],
+                loss.window,
             )
             for layer, loss in grams.items()
         }
@@ -314,5 +318,7 @@ class CudaEngine:
             self._content(tap, factor=self._contents[tap.layer][1], out=dF)
             added = dF
         if tap.layer in self._grams:
-            gram_derivative(F, self._maps[tap.Z], dF, self.plan.precision, added)
+            target = self._grams[tap.layer]
+            window = None if target is None else target.window
+            gram_derivative(F, self._maps[tap.Z], dF, self.plan.precision, added, window)
         return dF
