@@ -71,12 +71,12 @@ def test_the_margin_is_painted_along_and_cut_off():
     assert not np.array_equal(result.pixels, transfer(CONTENT, STYLE, margin=0, **QUICK).pixels)
 
 
-def test_what_is_cut_off_has_no_share_in_the_style():
-    """The picture's own pixels alone, and those that relu1_1 sees from them, change its style loss."""
+def test_most_of_what_is_cut_off_has_no_share_in_the_style():
+    """Gram matrices take in four pixels of a margin of eight; relu1_1 sees one more."""
     plan = plan_transfer(CONTENT, STYLE, style_layers={"relu1_1": 1.0}, **QUICK)
     objective, canvas = objective_at(plan, NET, (34, 48), Sides(8, 8, 8, 8)), RNG.uniform(0, 255, (50, 64, 3))
     losses = []
-    for rim in (0, 7, 9):
+    for rim in (0, 3, 5):
         changed = canvas.astype("float32")
         changed[:rim] = 0
         objective(changed)

@@ -77,7 +77,7 @@ class Settings:
     margin : int
         Pixels, at least, by which the pictures are extended on all sides by reflection while they are painted; cut off
         again.  Both sides then are multiples of 16, so that no pool meets an incomplete window, and what the network's
-        padding does to the border stays outside the picture.  Gram matrices leave it out.  0 extends nothing.
+        padding does to the border stays outside the picture.  See `vggnumpy.scale`.  0 extends nothing.
     style_loss : str
         One of `vggnumpy.style_terms.STYLE_LOSSES`: by Gram matrices, or by something that knows of places or patches.
     patch_layers : dict or None

@@ -1,9 +1,9 @@
 """One scale of a transfer: a picture's canvas and the objective that is minimised on it.
 
 The canvas has a margin around the picture (see `Settings.margin`), which is painted along and cut off at the end.
-Gram matrices are summed over the picture alone.  Summed over the margin too, which is a third of the canvas at 128
-pixels, they are met by the two together: the margin takes a share of the style with it, and the longer the descent,
-the larger the share.
+Gram matrices are summed over the picture and a few pixels around it.  Summed over all of the margin, which is a third
+of the canvas at 128 pixels, they are met by the two together: the margin takes a share of the style with it, and the
+longer the descent, the larger the share.  Summed over the picture alone, its outermost strokes lie along its frame.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from vggnumpy.plan import Plan, style_size
 from vggnumpy.spatial import content_masks, on_device, region_styles, style_masks
 from vggnumpy.style_terms import ALIGNED, cropped, style_terms
 from vggnumpy.terms import LayerTerm
+
+_AROUND = 4  # pixels of the margin that Gram matrices are summed over too
 
 
 def canvas_at(plan: Plan, pixels: np.ndarray, shape: tuple[int, int], sides: Sides) -> Any:
@@ -62,7 +64,7 @@ def objective_at(plan: Plan, net: Network, shape: tuple[int, int], sides: Sides)
         size_power=settings.size_power,
         variation_beta=settings.variation_beta,
         style_weights=style.weights,
-        margin=sides,
+        margin=_beyond(sides),
         regions=style.regions,
         layer_terms=style.terms,
         precision=settings.precision,
@@ -110,14 +112,19 @@ def _style(plan: Plan, content: Any, shape: tuple[int, int], sides: Sides) -> _S
     return _Style(styles, layers, weights, on_device(_inside(own, layers, content.shape, sides), backend), terms)
 
 
+def _beyond(sides: Sides) -> Sides:
+    """Return what of the margin Gram matrices leave out."""
+    return Sides(*(max(side - _AROUND, 0) for side in sides))
+
+
 def _inside(
     maps: dict[LayerKey, np.ndarray], layers: Iterable[LayerKey], shape: tuple[int, ...], sides: Sides
 ) -> dict[LayerKey, np.ndarray]:
-    """Return the weights of regions at some layers with 0 in the canvas's margin: it belongs to none."""
+    """Return the weights of regions at some layers with 0 where Gram matrices are not summed: it belongs to none."""
     found = {}
     for layer in layers:
         size = maps[layer].shape
-        window = window_at((size[0], size[1]), (shape[0], shape[1]), sides)
+        window = window_at((size[0], size[1]), (shape[0], shape[1]), _beyond(sides))
         found[layer], _ = pad(window.of(maps[layer]), window.outside(size))
     return found
 
