@@ -3,8 +3,9 @@ r"""Colours moved region by region: a picture whose sky has the colours of the p
 Gram matrices bring a region's colours over too, but slowly where the picture's own are far away: a white house under a
 night sky stays the lightest thing for hundreds of iterations, and the content's features, which know light from dark,
 hold it there.  Where the picture that is repainted, content and start, has its style's colours already, region by
-region, nothing pulls them back, and the painter's iterations are left for strokes.  The result is moved once more, by
-its mean alone: strokes are what Gram matrices see best, and their mean may have strayed.
+region, nothing pulls them back, and the painter's iterations are left for strokes.  The result's borders are made even
+(`vggnumpy.borders`), and it is moved once more, by its mean alone: strokes are what Gram matrices see best, and their
+mean may have strayed.
 
 For one region let μ_c, Σ_c be mean and covariance of its own colours in Lab, and μ_s, Σ_s those of the region that it
 takes its style from, each position counted with its weight.  Of all affine maps x → A (x − μ_c) + μ_s with
