@@ -18,10 +18,10 @@ does one of them.  Run::
 
     python examples/24_mix_coarse_and_fine.py
 
-What came out, with a trained VGG-19 of narrow layers at 160 pixels: the strokes of the stained glass, black outlines
-and small panes, sharpen the soft forms of flow_field and keep its yellow and blue; the strokes of flow_field comb
-through panes that stay purple and red.  Tried without moving the colours first, faces came out in stripes of both
-palettes, and every layer missed its painting by at least twice as much.
+What came out, with the network that comes with vggnumpy at 320 pixels: the strokes of the stained glass, black
+outlines and small panes, sharpen the soft forms of flow_field and keep its yellow and blue; the strokes of flow_field
+comb through panes that stay purple and red. relu1_1 comes within 0.007 of the painting that it was to have, relu2_1
+within 0.06; relu3_1 and relu4_1 miss theirs by 0.15, twice what one painting alone leaves.
 """
 
 import argparse

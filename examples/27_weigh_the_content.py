@@ -18,9 +18,11 @@ Run::
     python examples/27_weigh_the_content.py
     python examples/27_weigh_the_content.py --content berries.jpg --styles a.jpg b.jpg c.jpg --weights vgg19
 
-What came out, with a trained VGG-19 of narrow layers at 128 pixels and 50 iterations: at 1e-1 she is a portrait in the
-painting's colours, at 1e-2 cap, face and collar stand out of the whirls, and at 1e-7 there are whirls.  marbled and
-stained_glass with 1e-2 keep as much of her, each in its own lines.
+What came out, with the network that comes with vggnumpy at 256 pixels and 120 iterations: at 1e-1 she is a portrait in
+the painting's colours; at 1e-2 eyes, mouth, cap and collar stand out of the whirls; at 1e-7 there are whirls.  The
+content's term falls as its weight does, from 3.8e-2 over 7.9e-3 to 1.5e-7, and style's four from 7.1e-3 over 1.2e-3 to
+6.7e-4 in all: the last factor of 100,000 hardly buys style any more. marbled and stained_glass with 1e-2 keep as much
+of her, each in its own lines.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """One scale of a transfer: a picture's canvas and the objective that is minimised on it.
 
 The canvas has a margin around the picture (see `Settings.margin`), which is painted along and cut off at the end.
-Gram matrices are summed over the picture and a few pixels around it.  Summed over all of the margin, which is a third
+Gram matrices are summed over the picture and a few pixels around it.  Summed over all of the margin, which is a quarter
 of the canvas at 128 pixels, they are met by the two together: the margin takes a share of the style with it, and the
 longer the descent, the larger the share.  Summed over the picture alone, its outermost strokes lie along its frame.
 """
