@@ -13,9 +13,10 @@ Run::
     python examples/31_transfer_in_part.py
     python examples/31_transfer_in_part.py --content cat.jpg --style squares.jpg --weights vgg19
 
-What came out, with a trained VGG-19 of narrow layers at 160 pixels: the full transfer sets her in glass, face and all.
-In part, her colours, her glasses and the flag are the photograph's, and the panes and leads of the window run through
-all of it, the plain sky most; nobody would take it for a photograph, nor for a faint transfer.
+What came out, with the network that comes with vggnumpy, which has no conv4_2 and no conv5_1, at 320 pixels: the full
+transfer sets her in glass, face and all.  In part, her colours, her glasses and the flag are the photograph's, and the
+panes and leads of the window run through all of it, the plain sky most; nobody would take it for a photograph.  The
+faint transfer is a photograph with coloured specks where it was smooth or dark, and has no panes.
 """
 
 import argparse
