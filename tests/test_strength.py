@@ -140,6 +140,7 @@ def test_each_scale_has_rounds_and_no_iteration_is_lost():
     rounds, _ = steered(plan(strength=1), chosen)
     assert (rounds.sizes, rounds.iterations) == ([(12, 16)] * 4 + [(24, 32)], [25, 25, 25, 26, 15])
     assert steered(replace(plan(strength=1), fine=STYLE), chosen) == (chosen, None)
+    assert steered(plan(strength=10), chosen) == (chosen, None)  # where weights hardly matter
 
 
 def test_between_rounds_the_weights_are_corrected_within_bounds():
