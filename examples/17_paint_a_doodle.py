@@ -32,8 +32,8 @@ others give ``--style``, ``--style-map`` and ``--map``.
 
 What came out, with the network that comes with vggnumpy, 192 × 144 pixels: within 10 iterations suns, hills and fields
 are there in every form, under the grain of the start.  In the end patches have put whole stars with their rings into
-the doodle's discs, in pale colours.  Regions have the colours, but their stars are smears.  Both together have the
-stars, the colours and the whirls of the sky between them.
+the doodle's discs, a little pale.  Regions have the colours, and of the stars only smears.  Both together have the
+stars, the colours, and the whirls of the sky between them.
 """
 
 import argparse

@@ -25,12 +25,12 @@ Run::
     python examples/18_keep_the_layout.py --style starry_night.jpg --content town.jpg --size 256
 
 What came out, with the network that comes with vggnumpy: from noise Gram matrices give the painting's strokes and
-colours in a heap (layout −0.02).  Self-convolution gives the painting back, the whirls of the sky, the sun, the hills
+colours in a heap (layout −0.05).  Self-convolution gives the painting back, the whirls of the sky, the sun, the hills
 and the furrows in front (0.83).  The autocorrelation finds the dark above, the light in the middle and some of the
-hills, and loses the sun and what is round (0.67).  Painted by self-convolution, the portrait has the painting laid over
-it in its place (0.73, where Gram matrices have 0.34): the furrows run across the uniform, the light stands beside the
-face, and the face itself is clearer than what Gram matrices leave of it.  In other words, as Nikulin and Novak say, the
-scene is gently imprinted.
+hills, and loses the sun and what is round (0.66).  Painted by self-convolution, the portrait has the painting laid
+over it in its place (0.73, where Gram matrices have 0.35): the furrows run across the uniform, the light stands beside
+the face, and the face itself is clearer than what Gram matrices leave of it.  In other words, as Nikulin and Novak
+say, the scene is gently imprinted.
 """
 
 import argparse
