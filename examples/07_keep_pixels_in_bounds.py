@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             iterations=options.iterations,
             content_layers={"conv3_2": 0.3},
             size_penalty=penalties[0],
+            size_power=2,
             variation=penalties[1],
             start="noise",
             scales=1,
