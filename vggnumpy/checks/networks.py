@@ -187,6 +187,8 @@ def _placed_style_checks() -> Iterator[NamedMeasure]:
         targets = region_style_of(net, style, masks())
         fun = Objective(net, content, targets, {"relu1": 1e-3}, layers, normalization, regions=masks())
         yield f"Objective, {normalization}, regions", partial(check_gradient, fun, x)
+        fun = Objective(net, content, style, {"relu1": 1e-3}, layers, normalization, margin=(3, 1, 0, 2))
+        yield f"Objective, {normalization}, margin", partial(check_gradient, fun, x)
     for kind in STYLE_LOSSES[1:]:
         terms = style_terms(kind, net, layers, [style], [1.0], "relative", content=content, radius=1)
         fun = Objective(net, content, content={"relu1": 1e-3}, normalization="relative", layer_terms=terms)
