@@ -27,13 +27,13 @@ Run::
 
 What came out, with the network that comes with vggnumpy (ΔE, SSIM): where the pictures agree place by place, local
 style is far nearer to the target than Gram matrices, the nearer the smaller the window: winter 3.6, 0.99 for s = 0 and
-5.7, 0.94 for s = 8 against 9.3, 0.78; evening 2.8, 0.99 and 5.5, 0.89 against 9.9, 0.79.  Small wonder: at s = 0 the
-target is nearly painted over the photograph.  Of the mirrored winter it therefore paints the wrong ridges (12.9,
-0.29), and windows of 8 do too (13.3, 0.40); Gram matrices (9.7, 0.76) and covariation (9.5, 0.74) do not care.
+5.5, 0.94 for s = 8 against 9.5, 0.77; evening 2.4, 0.99 and 5.5, 0.88 against 10.3, 0.76.  Small wonder: at s = 0 the
+target is nearly painted over the photograph.  Of the mirrored winter it therefore paints the wrong ridges (12.7,
+0.30), and windows of 8 do too (13.1, 0.40); Gram matrices (9.7, 0.75) and covariation (9.6, 0.74) do not care.
 
-Covariation disappoints: it is about as near as Gram matrices in winter (9.3, 0.77), farther in the evening (13.8,
-0.77), where it lets the sky's purple into the hills, and never nearer.  It can only be as good as its content is the
-same in both seasons, and what a small network answers to a hill in summer is not what it answers to one under snow.
+Covariation disappoints: it is about as near as Gram matrices in winter (9.3, 0.77) and farther in the evening (13.7,
+0.76), where it lets the sky's purple into the hills.  It can only be as good as its content is the same in both
+seasons, and what a small network answers to a hill in summer is not what it answers to one under snow.
 
 Of a forest photographed by a camera that stood still, with the network as it was trained before, the summer came as
 near to winter as 2.4, 0.99 for s = 0 and 5.2, 0.63 for s = 8, against 9.3, 0.37 with Gram matrices and 9.5, 0.35 with

@@ -18,6 +18,11 @@ Run::
 
     python examples/29_compare_networks.py
     python examples/29_compare_networks.py --networks vgg19 nets/mine.h5 --size 512 --iterations 200
+
+What came out at 192 pixels, where only the network that comes with vggnumpy had weights: it goes the 0.71 of the way
+that it was asked for, and keeps every line.  Random VGG networks come to 0.57 and 0.55, with the painting's colours in
+clouds and no strokes; random GoogLeNet, SqueezeNet and AlexNet to 0.42, 0.44 and 0.31, with the grain of their large
+strides.
 """
 
 import argparse
