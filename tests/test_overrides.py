@@ -5,7 +5,9 @@ import pytest
 
 from vggnumpy.errors import InputError
 from vggnumpy.nets import architecture, random_network
+from vggnumpy.overrides import overridden
 from vggnumpy.plan import plan_transfer
+from vggnumpy.presets import preset
 from vggnumpy.regions import hard_regions
 from vggnumpy.spatial import Placement
 
@@ -31,3 +33,21 @@ def test_what_would_have_no_effect_is_refused(idle, words, used):
     with pytest.raises(InputError, match=words):
         plan_transfer(PICTURE, PICTURE, **given, **idle)
     plan_transfer(PICTURE, PICTURE, **{**given, **idle, **used})
+
+
+def test_weight_and_power_of_the_size_regulariser_belong_together():
+    default = preset("default")
+    assert (default.size_penalty, default.size_power) == (30, 12)
+    alone = overridden(default, {"size_penalty": 0.1})
+    assert (alone.size_penalty, alone.size_power) == (0.1, 2)
+    both = overridden(default, {"size_penalty": 0.1, "size_power": 6})
+    assert (both.size_penalty, both.size_power) == (0.1, 6)
+    with pytest.raises(InputError, match="a size power needs a size penalty"):
+        overridden(default, {"size_power": 6})
+
+
+def test_another_normalization_leaves_a_steep_size_regulariser_out():
+    """|x − c|¹² of pixels counted from 0 to 255 would be all that there is."""
+    assert overridden(preset("default"), {"normalization": "gatys"}).size_penalty == 0
+    assert overridden(preset("default"), {"normalization": "relative"}).size_penalty == 30
+    assert overridden(preset("report"), {"normalization": "gatys"}).size_penalty == preset("report").size_penalty

@@ -208,7 +208,7 @@ def border_parts(
         (i, j) → what of region i is within `width` of region j, and what of it is farther than that from any other.
         (i, j) and (j, i) are there if each of their four parts has 100 pixels.
     """
-    near = [ndimage.distance_transform_edt(labels != number) <= width for number in range(count)]
+    near = [_within(labels == number, width) for number in range(count)]
     alone = np.sum(near, axis=0) == 1
     insides = [(labels == number) & alone for number in range(count)]
     bands = {(i, j): (labels == i) & near[j] for i, j in permutations(range(count), 2)}
@@ -217,6 +217,12 @@ def border_parts(
         for i, j in bands
         if min(part.sum() for part in (bands[i, j], bands[j, i], insides[i], insides[j])) >= FEWEST
     }
+
+
+def _within(region: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
+    """Return what is within a distance of a region, which may be nowhere."""
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~region) <= width
+    return near & region.any()
 
 
 def color_distance(a: ArrayLike, b: ArrayLike) -> float:

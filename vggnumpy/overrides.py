@@ -48,7 +48,7 @@ def overridden(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
     for name in overrides:
         if name not in known:
             raise InputError(f"setting {name!r} is unknown; expected one of {', '.join(known)}")
-    chosen = replace(settings, **overrides)
+    chosen = replace(settings, **_size_together(settings, overrides))
     if chosen.iterations < 1:
         raise InputError(f"iterations must be at least 1, got {chosen.iterations}")
     weights = {"variation": chosen.variation, "size penalty": chosen.size_penalty}
@@ -73,6 +73,27 @@ def overridden(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
         raise InputError(f"the margin must not be negative, got {chosen.margin}")
     if chosen.strength is not None and not 0 < chosen.strength < np.inf:
         raise InputError(f"the strength must be a positive number, such as 0.1, 1 or 10, got {chosen.strength}")
+    return chosen
+
+
+def _size_together(settings: Settings, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides in which weight and power of the size regulariser belong together, and to the normalisation.
+
+    A weight says nothing without its power, so one that is given alone has the power 2.  And pixels to the power of 12
+    are huge where they are not counted from 0 to 1: with another normalisation that term of a preset is left out.
+
+    Raises
+    ------
+    InputError
+        If the power is given without a weight.
+    """
+    chosen = dict(overrides)
+    if "size_power" in chosen and "size_penalty" not in chosen:
+        raise InputError("a size power needs a size penalty: give both")
+    if "size_penalty" in chosen:
+        chosen.setdefault("size_power", 2)
+    elif settings.size_power > 2 and chosen.get("normalization", settings.normalization) != settings.normalization:
+        chosen.update(size_penalty=0.0, size_power=2)
     return chosen
 
 

@@ -57,7 +57,7 @@ class Settings:
     variation, variation_beta : float, float or "l1"
         Weight and exponent of the variation regulariser.
     size_penalty, size_power : float
-        Weight and exponent of the size regulariser.
+        Weight and exponent of the size regulariser; a weight that is given alone has the exponent 2.
     start : str
         ``"content"``, ``"noise"``, ``"style"`` or the path of an image.
     optimizer : str
@@ -140,7 +140,7 @@ PRESETS: dict[str, Settings] = {
     "default": Settings(
         "ours: the first four style layers of Gatys et al. 2016; the content less deep than theirs, which keeps faces",
         variation=0.5,
-        size_penalty=30.0,  # hardly anything from 0 to 255, and steep beyond: what is clipped there is lost
+        size_penalty=30.0,  # little from 0 to 255, and steep beyond, where pixels are clipped
         size_power=12,
         margin=8,
     ),

@@ -217,8 +217,10 @@ def balancing_seconds(plan: Plan) -> float | None:
     if once is None:
         return None
     seconds = TRIALS * TRIAL_ITERATIONS * EVALUATIONS * once
-    looks = ((max(trial.sizes[0]), TRIALS), (min(STANDARD_SIZE, max(plan.sizes[-1])), len(rounds.sizes) - 1))
-    for size, count in looks if steer else ():
+    looks = [(max(trial.sizes[0]), TRIALS)] if _one_style(plan) else []
+    if steer is not None:
+        looks.append((min(STANDARD_SIZE, max(plan.sizes[-1])), len(rounds.sizes) - 1))
+    for size, count in looks:
         judge = _judge(plan, size)
         began = time.perf_counter()
         judge.score(plan.content)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vggnumpy.errors import InputError
+from vggnumpy.formats.checkpoint import read_checkpoint, write_checkpoint
 from vggnumpy.formats.cifar import Pictures
 from vggnumpy.nets.tables import Layer, chain, conv, fully_connected, pool, relu
 from vggnumpy.training import architectures
@@ -106,6 +107,16 @@ def test_a_training_is_made_longer_and_not_shorter(pictures, tmp_path):
     assert [(row["pass"], row["passes"]) for row in longer.log] == [(1, 2), (2, 2), (3, 3)]
     with pytest.raises(InputError, match="of 2 passes, which can be made longer but not shorter"):
         Trainer(Settings("tiny", passes=1, batch=40, rate=0.1), pictures).load(tmp_path / "c.h5")
+
+
+def test_a_checkpoint_without_its_passes_is_refused(pictures, tmp_path):
+    trainer = Trainer(Settings("tiny", passes=1, batch=40), pictures)
+    trainer.save(tmp_path / "c.h5")
+    record, arrays = read_checkpoint(tmp_path / "c.h5")
+    record["settings"]["passes"] = "1"
+    write_checkpoint(tmp_path / "c.h5", record, arrays)
+    with pytest.raises(InputError, match=r"c\.h5 does not say how many passes it is of"):
+        trainer.load(tmp_path / "c.h5")
 
 
 def test_a_checkpoint_of_another_training_is_refused(pictures, tmp_path):

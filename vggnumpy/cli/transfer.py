@@ -83,7 +83,8 @@ def add_transfer_options(parser: Any) -> None:
         metavar="KIND",
         help="whose colours: style (default); the content's, painting brightness alone: luminance (YIQ) or "
         "luminance-lab; the content's, matching the style's first: cholesky, principal-axes or histogram; recolor: the "
-        "style's, and nothing painted; regions: with masks, the style's, moved region by region before painting",
+        "style's, and nothing painted; regions: with masks, the style's, moved region by region before painting and "
+        "after it, with even borders",
     )
     parser.add_argument("--variation", type=float, metavar="W", help="weight of smoothness, in place of the preset's")
     parser.add_argument(

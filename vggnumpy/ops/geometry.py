@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,7 +41,10 @@ class Window(NamedTuple):
 
 
 def window_at(shape: tuple[int, int], size: tuple[int, int], margin: Sides) -> Window:
-    """Return what of a feature map belongs to an image without its margin: to the nearest position, and one at least.
+    """Return what of a feature map belongs to an image without its margin.
+
+    Of n pixels that a position stands for, size over rows, those beyond the margin must be half, or 4 if that is less.
+    One position is left at least.
 
     Parameters
     ----------
@@ -52,9 +56,10 @@ def window_at(shape: tuple[int, int], size: tuple[int, int], margin: Sides) -> W
     """
     ends = []
     for positions, pixels, before, after in zip(shape, size, margin[::2], margin[1::2], strict=True):
-        first, last = round(before * positions / pixels), round((pixels - after) * positions / pixels)
+        step = pixels / positions
+        first, rest = (max(math.ceil((cut + min(step / 2, 4)) / step) - 1, 0) for cut in (before, after))
         first = min(first, positions - 1)
-        ends += [first, max(last, first + 1)]
+        ends += [first, max(positions - rest, first + 1)]
     return Window(*ends)
 
 

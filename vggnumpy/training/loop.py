@@ -216,7 +216,9 @@ class Trainer:
                 f"{path} is of a training with {other[0]} {kept.get(other[0])}, not {now[other[0]]}; "
                 "give the settings it was begun with, or another file"
             )
-        if kept.get("passes", 0) > now["passes"]:
+        if not isinstance(kept.get("passes"), int):
+            raise InputError(f"{path} does not say how many passes it is of; it is damaged")
+        if kept["passes"] > now["passes"]:
             raise InputError(
                 f"{path} is of a training of {kept['passes']} passes, which can be made longer but not shorter; "
                 f"give {kept['passes']} passes or more, got {now['passes']}"
