@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     options.out.mkdir(parents=True, exist_ok=True)
     print("                        evaluations and loss at full size             at the end")
-    print("painting        seconds            first →   last        content    style  variation")
+    print("painting        seconds            first →   last        content    style      size  variation")
     results = {}
     for name in PAINTINGS:
         start = time.perf_counter()
@@ -122,7 +122,7 @@ def check_objective(net: Network, size: int) -> float:
 
 
 def by_kind(terms: dict[str, float]) -> dict[str, float]:
-    """Add up the terms by the first word of their names: content, style, variation."""
+    """Add up the terms by the first word of their names: content, style, size, variation."""
     sums: dict[str, float] = {}
     for name, value in terms.items():
         kind = name.split()[0]
