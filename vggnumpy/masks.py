@@ -107,7 +107,8 @@ def match_regions(
             has = ", ".join(_described(other, k) for k in range(len(other.names)))
             raise InputError(
                 f"the masks do not correspond: {one[0]} has a region in {region} and {one[1]} nothing like it (it has "
-                f"{has}); paint what belongs together in the same colour"
+                f"{has}); paint what belongs together in the same colour, or give the number of regions (--regions): "
+                "then details belong to the nearest"
             )
     moved = style.take([j for _, j in sorted(pairs)])
     return content, Regions(moved.weights, content.colors, content.names)
