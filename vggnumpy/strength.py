@@ -18,7 +18,7 @@ holds more of it: measured on the demo, a picture that scores 0.74 at 256 pixels
 corrected on the way.  Each scale is painted in up to four rounds, and after each the judge looks at the picture; if it
 has gone d farther than it should have, the weights are multiplied by exp(d / 0.1), because around the middle of the
 curve the score falls by 0.1 to 0.15 when they grow e-fold.  At its end it is flat (on the demo at 256 pixels the score
-rises from 0.91 to 0.93 while the weights fall to a hundredth), and strengths that ask for more than 0.86 are painted in
+rises from 0.91 to 0.93 while the weights fall to a thirtieth), and strengths that ask for more than 0.86 are painted in
 one go.
 
 What cannot be shown to the judge of the scores is measured by the transfer itself, on its own style terms S: where the
@@ -138,7 +138,7 @@ def steered(plan: Plan, chosen: Plan) -> tuple[Plan, Steer | None]:
         `chosen` with every size as often as it has rounds.
     steer : callable or None
         Given a plan and the picture, returns the plan with corrected content weights; None where no judge can see how
-        far the picture has come.
+        far the picture has come, or the weights hardly matter any more.
     """
     if plan.settings.strength is None or share_of(plan.settings.strength) > _FLAT or not _one_style(plan):
         return chosen, None

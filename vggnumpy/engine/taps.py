@@ -114,12 +114,13 @@ class Taps:
         dF = None
         if layer in self._sums:
             dF = work("cotangent", F.shape, F.dtype)
-            part = F[self._within(layer, region)]
+            within = self._within(layer, region)
+            part = F[within]
             if part.shape == F.shape:  # losses.gram_cotangent, into a buffer
                 np.matmul(F.reshape(-1, F.shape[-1]), self._sums[layer], out=dF.reshape(-1, F.shape[-1]))
             else:
                 dF[...] = 0
-                np.matmul(part, self._sums[layer], out=dF[self._within(layer, region)])
+                np.matmul(part, self._sums[layer], out=dF[within])
         if layer in self._regions:
             dF = losses.regions_cotangent(F, self._masks[layer][region], self._regions[layer])
         if layer in self._factors:
