@@ -7,7 +7,7 @@ from vggnumpy.borders import evened
 from vggnumpy.color import lab_to_srgb, srgb_to_lab
 from vggnumpy.errors import InputError
 from vggnumpy.measures import border_ratios
-from vggnumpy.regions import feather, hard_regions
+from vggnumpy.regions import Regions, feather, hard_regions
 
 RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 255, 0)
 HEIGHT, WIDTH = 90, 120
@@ -76,3 +76,10 @@ def test_borders_too_short_to_be_judged_are_left_alone():
 def test_other_arrays_are_refused():
     with pytest.raises(InputError, match="expected one picture H×W×3 to even, found shape"):
         evened(np.zeros((4, 4)), HALVES, 6)
+
+
+def test_a_region_that_is_nowhere_the_heaviest_changes_nothing():
+    image = painted(0.7, 1.3)
+    weights = np.concatenate([0.99 * HALVES.weights, np.full((HEIGHT, WIDTH, 1), 0.01)], axis=-1).astype("float32")
+    three = Regions(weights, np.array([RED, BLUE, GREEN], np.float64), ("red", "blue", "green"))
+    assert np.array_equal(evened(image, three, 6), evened(image, HALVES, 6))

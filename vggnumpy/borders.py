@@ -67,9 +67,8 @@ def evened(image: ArrayLike, regions: Regions, width: float) -> NDArray[np.float
     lab = srgb_to_lab(pixels.astype(np.float64)).astype(np.float64)
     values = np.stack([np.hypot(lab[..., 1], lab[..., 2]), local_contrast(lab[..., 0], labels)], axis=-1)
     logs, total, largest = np.zeros(values.shape), np.zeros(labels.shape), np.zeros(labels.shape)
-    for (i, j), (band, inside) in border_parts(labels, len(regions.names), width).items():
+    for (i, _), (band, inside, distance) in border_parts(labels, len(regions.names), width).items():
         ratio = values[inside].mean(axis=0) / np.maximum(values[band].mean(axis=0), 1e-12)
-        distance = ndimage.distance_transform_edt(labels != j)
         w = np.where(labels == i, (2 - distance / width).clip(0, 1), 0)
         logs += w[..., None] * np.log(ratio.clip(1 / MOST, MOST))
         total, largest = total + w, np.maximum(largest, w)

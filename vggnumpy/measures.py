@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -183,14 +183,20 @@ def border_ratios(image: ArrayLike, regions: Regions, width: float = 6) -> list[
         both = parts[i, j], parts[j, i]
         band, own = (sum(values[side[which]].mean(axis=0) for side in both) for which in (0, 1))
         saturation, contrast = (band / np.maximum(own, 1e-12)).tolist()
-        pixels = int(sum(side[0].sum() for side in both))
+        pixels = int(sum(side.band.sum() for side in both))
         ratios.append(BorderRatios((regions.names[i], regions.names[j]), saturation, contrast, pixels))
     return ratios
 
 
-def border_parts(
-    labels: NDArray[np.intp], count: int, width: float
-) -> dict[tuple[int, int], tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+class BorderPart(NamedTuple):
+    """A region's part of the band beside another one, what of it is in no band, and distances to the other, H×W."""
+
+    band: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    distance: NDArray[np.float64]
+
+
+def border_parts(labels: NDArray[np.intp], count: int, width: float) -> dict[tuple[int, int], BorderPart]:
     """Return, for each region and each that it meets, its part of the band between them, and its own inside.
 
     Parameters
@@ -208,21 +214,24 @@ def border_parts(
         (i, j) → what of region i is within `width` of region j, and what of it is farther than that from any other.
         (i, j) and (j, i) are there if each of their four parts has 100 pixels.
     """
-    near = [_within(labels == number, width) for number in range(count)]
+    distances = [_distance_to(labels == number) for number in range(count)]
+    near = [distance <= width for distance in distances]
     alone = np.sum(near, axis=0) == 1
     insides = [(labels == number) & alone for number in range(count)]
     bands = {(i, j): (labels == i) & near[j] for i, j in permutations(range(count), 2)}
     return {
-        (i, j): (bands[i, j], insides[i])
+        (i, j): BorderPart(bands[i, j], insides[i], distances[j])
         for i, j in bands
         if min(part.sum() for part in (bands[i, j], bands[j, i], insides[i], insides[j])) >= FEWEST
     }
 
 
-def _within(region: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
-    """Return what is within a distance of a region, which may be nowhere."""
-    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~region) <= width
-    return near & region.any()
+def _distance_to(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return each position's distance to a region; it is infinite where the region is nowhere."""
+    if not region.any():
+        return np.full(region.shape, np.inf)
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~region)
+    return distance
 
 
 def color_distance(a: ArrayLike, b: ArrayLike) -> float:
